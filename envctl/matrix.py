@@ -1,0 +1,149 @@
+"""The compatibility matrix: releases and their claims, each with its source (format: docs/matrix.md)."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, cast
+
+from packaging.version import InvalidVersion, Version
+
+from envctl.errors import BadInput, EnvctlError
+from envctl.tree import payload
+from envctl.versions import Condition, parse_condition
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # the standard library has it from 3.11
+    import tomli as tomllib
+
+Kind = Literal["engine", "component", "package", "host", "model"]
+EVIDENCE = ("documented", "metadata", "measured", "second-hand", "unverified")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """A release (`owner`) works only where `name` satisfies `condition`; `source` is the page or measurement."""
+
+    owner: str
+    name: str
+    condition: Condition
+    source: str
+    evidence: str
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Release:
+    """One release of a component and what it requires."""
+
+    component: str
+    version: str
+    source: str
+    evidence: str
+    requires: tuple[Claim, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Component:
+    """One file of the matrix; `releases` stand newest first."""
+
+    name: str
+    title: str
+    kind: Kind
+    releases: tuple[Release, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Matrix:
+    """The components of one folder, each read when first asked for."""
+
+    folder: Path
+    _read: dict[str, Component] = field(default_factory=dict)
+
+    def names(self) -> list[str]:
+        """The names of all components, sorted."""
+        return sorted(path.stem for path in self.folder.glob("*.toml"))
+
+    def has(self, name: str) -> bool:
+        """Whether the component has a file of its own."""
+        return (self.folder / f"{name}.toml").is_file()
+
+    def component(self, name: str) -> Component:
+        """The component of that name; raises `BadInput` with the nearest name when there is none."""
+        if name not in self._read:
+            if not self.has(name):
+                near = difflib.get_close_matches(name, self.names(), n=1)
+                do = [f"did you mean {near[0]}?"] if near else [f"known: {', '.join(self.names())}"]
+                raise BadInput(f"unknown component {name!r}", do=do)
+            self._read[name] = read_component(self.folder / f"{name}.toml")
+        return self._read[name]
+
+
+class MatrixError(EnvctlError):
+    """A matrix file breaks the format; the message names file, table and key."""
+
+
+def load(folder: Path | None = None) -> Matrix:
+    """The matrix in `folder` (default: the one that comes with envctl)."""
+    return Matrix(folder=folder or payload("matrices"))
+
+
+def read_component(path: Path) -> Component:
+    """The component described by one TOML file; raises `MatrixError` when the file breaks the format."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise MatrixError(f"{path.name}: not valid TOML: {error}") from error
+    if data.get("component") != path.stem:
+        raise MatrixError(f"{path.name}: key component must be {path.stem!r}, is {data.get('component')!r}")
+    releases = [_release(path, index, table) for index, table in enumerate(data.get("release", []))]
+    _check_order(path, releases)
+    kind = cast(Kind, data.get("kind", "component"))
+    return Component(name=path.stem, title=data.get("title", path.stem), kind=kind, releases=tuple(releases))
+
+
+def _release(path: Path, index: int, table: dict[str, object]) -> Release:
+    where = f"{path.name}: release {table.get('version', index)}"
+    for key in ("version", "source", "evidence", "checked"):
+        if not table.get(key):
+            raise MatrixError(f"{where}: key {key} is missing")
+    version = table["version"]
+    if not isinstance(version, str):
+        raise MatrixError(f"{where}: key version must be quoted")
+    if table["evidence"] not in EVIDENCE:
+        raise MatrixError(f"{where}: key evidence must be one of {', '.join(EVIDENCE)}")
+    try:
+        Version(version)
+    except InvalidVersion as error:
+        raise MatrixError(f"{where}: key version: {error}") from error
+    requires = cast(dict[str, object], table.get("requires", {}))
+    owner = f"{path.stem} {version}"
+    claims = [_claim(f"{where}: requires.{name}", owner, name, value, table) for name, value in requires.items()]
+    source, evidence = str(table["source"]), str(table["evidence"])
+    return Release(component=path.stem, version=version, source=source, evidence=evidence, requires=tuple(claims))
+
+
+def _claim(where: str, owner: str, name: str, value: object, release: dict[str, object]) -> Claim:
+    """A claim written as a list of specifiers, or as a table with a source of its own."""
+    own = cast(dict[str, object], value) if isinstance(value, dict) else {"any": value}
+    alternatives = own.get("any")
+    if not isinstance(alternatives, list) or not alternatives or not all(isinstance(a, str) for a in alternatives):
+        raise MatrixError(f"{where}: must be a list of quoted specifiers")
+    try:
+        condition = parse_condition(alternatives)
+    except ValueError as error:
+        raise MatrixError(f"{where}: {error}") from error
+    source, evidence = own.get("source", release["source"]), own.get("evidence", release["evidence"])
+    note = str(own.get("note", ""))
+    return Claim(
+        owner=owner, name=name, condition=condition, source=str(source), evidence=str(evidence), note=note
+    )
+
+
+def _check_order(path: Path, releases: list[Release]) -> None:
+    versions = [Version(release.version) for release in releases]
+    if versions != sorted(set(versions), reverse=True):
+        raise MatrixError(f"{path.name}: releases must stand newest first, each once")

@@ -1,0 +1,68 @@
+"""Versions and the conditions that claims and pins put on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+from envctl.errors import BadInput
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Condition:
+    """A list of alternatives, any of which is enough: specifier sets, or (for `cpu`) sets of ISA bit names."""
+
+    any: tuple[str, ...]
+
+    def admits(self, value: str) -> bool:
+        """Whether `value` (a version, or space-separated bits) satisfies one alternative."""
+        return any(_admits(alternative, value) for alternative in self.any)
+
+    def __str__(self) -> str:
+        return " or ".join(self.any)
+
+
+def _admits(alternative: str, value: str) -> bool:
+    if is_bits(alternative):
+        return set(alternative.split(",")) <= set(value.split())
+    return SpecifierSet(alternative).contains(Version(value), prereleases=True)
+
+
+def is_bits(alternative: str) -> bool:
+    """Whether an alternative names ISA bits (`avx2,fma`) instead of a version range."""
+    return alternative[:1].isalpha()
+
+
+def parse_condition(alternatives: list[str]) -> Condition:
+    """The condition meant by a list of specifiers; raises `ValueError` with the one that cannot be read."""
+    for alternative in alternatives:
+        try:
+            is_bits(alternative) or SpecifierSet(alternative)
+        except InvalidSpecifier as error:
+            raise ValueError(f"{alternative!r} is not a version specifier") from error
+    return Condition(any=tuple(alternatives))
+
+
+def parse_pin(name: str, text: str) -> Condition:
+    """The condition a person means on the command line: `8.6` admits every 8.6.x, `>=8,<9` is taken as it is."""
+    spec = text.strip()
+    try:
+        if spec and (spec[0].isdigit() or spec[0] == "v"):
+            Version(spec)
+            return Condition(any=(f"=={spec.lstrip('v')}.*",))
+        SpecifierSet(spec)
+    except (InvalidVersion, InvalidSpecifier) as error:
+        raise BadInput(
+            f"{name} {text!r} is not a version",
+            do=[f"write a version (--pin {name}=8.6) or a specifier (--pin '{name}=>=8.6,<9')"],
+        ) from error
+    if not spec:
+        raise BadInput(f"the pin for {name} is empty", do=[f"write --pin {name}=VERSION"])
+    return Condition(any=(spec,))
+
+
+def newest_first(versions: list[str]) -> list[str]:
+    """The same versions, newest first."""
+    return sorted(versions, key=Version, reverse=True)
