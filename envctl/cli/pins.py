@@ -1,0 +1,55 @@
+"""Pins on the command line: which engine, which component, which versions."""
+
+from __future__ import annotations
+
+from envctl.errors import BadInput
+from envctl.solver import Pin
+from envctl.versions import parse_pin
+
+# option -> name in the matrix; the first eight name engines
+ENGINES = {
+    "--trt": "tensorrt",
+    "--trt-rtx": "tensorrt-rtx",
+    "--tf": "tensorflow",
+    "--ort": "onnxruntime",
+    "--openvino": "openvino",
+    "--ncnn": "ncnn",
+    "--litert": "litert",
+    "--mxnet": "mxnet",
+}
+COMPONENTS = {"--cuda": "cuda", "--cudnn": "cudnn", "--python": "python"}
+
+
+def engine_and_pins(given: dict[str, str | None], general: list[str]) -> tuple[str, tuple[Pin, ...]]:
+    """The one engine that was named, and all pins. Raises `BadInput` for none, several, or one that cannot be read."""
+    options = [(option, value) for option, value in given.items() if value is not None]
+    engines = [option for option, _ in options if option in ENGINES]
+    if len(engines) != 1:
+        named = f"{' and '.join(engines)} were given" if engines else "no engine was named"
+        do = [f"name one: {', '.join(ENGINES)}, for example --openvino 2026.4"]
+        raise BadInput(f"{named}; one run has one engine", do=do)
+    names = ENGINES | COMPONENTS
+    pins = [_pin(names[option], value, f"{option} {value}") for option, value in options]
+    pins += [_general(text) for text in general]
+    _refuse_doubles(pins)
+    return ENGINES[engines[0]], tuple(pins)
+
+
+def _pin(name: str, value: str, said: str) -> Pin:
+    return Pin(name=name, condition=parse_pin(name, value), said=said)
+
+
+def _general(text: str) -> Pin:
+    """NAME=SPEC; as `==` is common, NAME==1.2 is read too."""
+    name, found, spec = text.partition("=")
+    if not (found and name.strip()):
+        raise BadInput(f"--pin {text!r} is not NAME=SPEC", do=["for example --pin numpy=1.26 or --pin 'numpy=<2'"])
+    spec = spec if not spec.startswith("=") else spec[1:]
+    return _pin(name.strip().rstrip("<>!~").lower().replace("_", "-"), spec, f"--pin {text}")
+
+
+def _refuse_doubles(pins: list[Pin]) -> None:
+    for index, pin in enumerate(pins):
+        for other in pins[:index]:
+            if other.name == pin.name:
+                raise BadInput(f"{pin.name} is pinned twice: {other.said} and {pin.said}", do=["keep one of them"])

@@ -1,0 +1,81 @@
+"""A run's outcome and its plans on the terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+from envctl.report import status_line, verdict_lines
+from envctl.workflow.outcome import Outcome
+from envctl.workflow.plan import Plan
+from envctl.workflow.prepare import Prepared
+
+LABEL = 14
+
+
+def print_outcome(outcome: Outcome) -> None:
+    """Status, stacks, verdict with the worst tensor, artifacts, timings."""
+    console = Console(soft_wrap=True, highlight=False)
+    status_line(console, outcome.status, outcome.note)
+    row(console, "model", f"{outcome.model.path} (sha256 {outcome.model.sha256[:12]})" if outcome.model else "")
+    for role, prepared in (("target", outcome.target), ("reference", outcome.reference)):
+        if prepared:
+            row(console, role, stack_line(prepared))
+    row(console, "runner", f"{outcome.runner} ({outcome.runner_why})")
+    print_sandbox(console, outcome)
+    row(console, "inputs", outcome.inputs)
+    if outcome.verdict:
+        for label, text in verdict_lines(outcome.verdict, outcome.precision):
+            row(console, label, text)
+    print_read_back(console, outcome)
+    for path in outcome.artifacts:
+        row(console, "wrote", str(path))
+    if outcome.folder:
+        row(console, "kept", f"{outcome.folder} (jobs, logs, reproduce.sh)")
+    row(console, "time", ", ".join(f"{name} {value:.2f} s" for name, value in outcome.seconds.items()))
+
+
+def row(console: Console, label: str, text: str) -> None:
+    """A line with its label; nothing for an empty text."""
+    if text:
+        console.print(Text(f"  {label:<{LABEL - 2}}", style="dim") + Text(text))
+
+
+def stack_line(prepared: Prepared) -> str:
+    """Engine, Python, numpy and the lock's digest."""
+    lock = prepared.environment.lock
+    numpy = f", numpy {lock.version('numpy')}" if lock.version("numpy") else ""
+    return f"{prepared.plan.title}, CPython {lock.python}{numpy} (lock {lock.digest[:12]})"
+
+
+def print_sandbox(console: Console, outcome: Outcome) -> None:
+    """What shut the workers in, and every part of it that this host did not allow."""
+    result = next(iter(outcome.results.values()), None)
+    if result is None:
+        return
+    missing = [f"{name}: {value}" for name, value in result.sandbox.items() if value.startswith("not")]
+    if missing:
+        row(console, "sandbox", "; ".join(missing))
+    else:
+        row(console, "sandbox", "no network, writes to the job folder only, memory and time capped")
+
+
+def print_read_back(console: Console, outcome: Outcome) -> None:
+    """What the engine says of itself, from the last step of the target."""
+    result = outcome.results.get("infer") or outcome.results.get("convert")
+    if result and result.read_back:
+        row(console, "engine says", ", ".join(f"{name} {value}" for name, value in result.read_back.items()))
+
+
+def print_plan(role: str, plan: Plan) -> None:
+    """A stack that was found, before anything was made of it."""
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(Text(f"plan ({role})", style="bold"))
+    for choice in plan.stack.choices.values():
+        row(console, choice.name, f"{choice.version:<10} {'; '.join(choice.why)}  [{choice.source}]")
+    for requirement in plan.packages.requirements:
+        name = requirement.partition("==")[0]
+        row(console, "package", f"{requirement}  (index {plan.packages.index.get(name, 'pypi')})")
+    row(console, "base image", plan.base)
+    for claim in plan.stack.unmet:
+        row(console, "unmet", f"{claim.owner} needs {claim.name} {claim.condition}, unknown here  [{claim.source}]")

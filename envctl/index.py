@@ -1,0 +1,209 @@
+"""Package indexes behind aliases. The only module on the network, and it goes there through uv alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from packaging.tags import Tag, compatible_tags, cpython_tags
+from packaging.utils import parse_wheel_filename
+
+from envctl.errors import BadInput, HostLacks, NoStack, Reason
+from envctl.spec import Packages
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+DEFAULT = "pypi"
+UNREACHABLE = ("dns error", "error sending request", "connection refused", "failed to fetch", "timed out", "tls")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LockedPackage:
+    """One wheel: what it is, its file name and hash, and the alias of the index that serves it."""
+
+    name: str
+    version: str
+    file: str
+    sha256: str
+    index: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Indexes:
+    """Addresses by alias. The default alias needs none: uv's own configuration applies to it."""
+
+    addresses: dict[str, str]
+
+    def address(self, alias: str, wanted: str) -> str | None:
+        """The alias's address (None: uv's default); raises `HostLacks` for an alias nobody has configured."""
+        if alias == DEFAULT or alias in self.addresses:
+            return self.addresses.get(alias)
+        because = [
+            Reason(text=f"{wanted} is served there only", source="images/"),
+            Reason(text=f"no address is configured for it ({config_file()}, ENVCTL_INDEX_{alias.upper()})"),
+        ]
+        raise HostLacks(f"cannot reach the package index {alias!r}", because=because, do=ways_out(alias))
+
+
+def ways_out(alias: str) -> list[str]:
+    """What a person can do about an index that does not answer."""
+    return [
+        f"give its address or a mirror's: --index {alias}=URL",
+        "or, without any network, carry the wheels over and point at their folder: "
+        f"--index {alias}=file:///path/to/wheels",
+    ]
+
+
+def config_file() -> Path:
+    """The user's configuration: `[index]` with `alias = "address"` lines."""
+    from platformdirs import user_config_path
+
+    return user_config_path("envctl") / "config.toml"
+
+
+def read_indexes(options: list[str]) -> Indexes:
+    """The addresses from the configuration file, then the environment, then `alias=address` options."""
+    addresses: dict[str, str] = {}
+    path = config_file()
+    if path.is_file():
+        addresses.update(tomllib.loads(path.read_text(encoding="utf-8")).get("index", {}))
+    prefix = "ENVCTL_INDEX_"
+    addresses.update({k[len(prefix) :].lower(): v for k, v in os.environ.items() if k.startswith(prefix)})
+    for option in options:
+        alias, found, address = option.partition("=")
+        if not (found and alias and address):
+            raise BadInput(f"--index {option!r} is not ALIAS=URL", do=["for example --index nvidia=https://…"])
+        addresses[alias] = address
+    return Indexes(addresses=addresses)
+
+
+def uv(arguments: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run uv to its end. Ctrl-C reaches it too, as it shares the terminal's process group."""
+    from uv import find_uv_bin
+
+    environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
+    # the lock says which interpreter and files; nothing may be fetched that it does not name
+    environment |= {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
+    return subprocess.run(
+        [find_uv_bin(), *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def resolve(
+    packages: Packages, constraints: list[str], python: str, platform: str, indexes: Indexes, offline: bool
+) -> list[LockedPackage]:
+    """The exact wheels for a set of requirements on one Python and platform, sorted by name."""
+    with tempfile.TemporaryDirectory(prefix="envctl-lock-") as folder:
+        project = Path(folder) / "pyproject.toml"
+        project.write_text(_project(packages, constraints, python, indexes), encoding="utf-8")
+        arguments = ["pip", "compile", "--quiet", "--format", "pylock.toml", "--only-binary", ":all:"]
+        arguments += ["--python-version", python, "--python-platform", platform, "--no-header", "--no-annotate"]
+        arguments += ["--offline"] if offline else []
+        done = uv([*arguments, "-o", "pylock.toml", "pyproject.toml"], cwd=Path(folder))
+        if done.returncode:
+            raise uv_error("lock", done, indexes)
+        locked = tomllib.loads((Path(folder) / "pylock.toml").read_text(encoding="utf-8"))
+    ranks = _ranks(python, platform)
+    return sorted((_locked(table, packages, ranks) for table in locked["packages"]), key=lambda each: each.name)
+
+
+def _project(packages: Packages, constraints: list[str], python: str, indexes: Indexes) -> str:
+    """A project file for uv: an index that is not the default serves only the packages assigned to it."""
+    lines = ["[project]", 'name = "envctl-environment"', 'version = "0"', f'requires-python = "=={python}.*"']
+    lines += [f"dependencies = {json.dumps(list(packages.requirements))}"]
+    lines += ["[tool.uv]", f"constraint-dependencies = {json.dumps(constraints)}"]
+    if packages.index:
+        lines += ["[tool.uv.sources]", *(f'{name} = {{ index = "{alias}" }}' for name, alias in packages.index.items())]
+    for name, alias in {alias: name for name, alias in packages.index.items()}.items():
+        address = indexes.address(name, alias)
+        lines += ["[[tool.uv.index]]", f'name = "{name}"', f'url = "{address}"', "explicit = true"]
+    if DEFAULT in indexes.addresses:
+        address = indexes.addresses[DEFAULT]
+        lines += ["[[tool.uv.index]]", f'name = "{DEFAULT}"', f'url = "{address}"', "default = true"]
+    return "\n".join(lines) + "\n"
+
+
+def _ranks(python: str, platform: str) -> dict[Tag, int]:
+    """Every wheel tag that can be installed there, best first, as pip ranks them (PEP 425, PEP 600)."""
+    arch, _, newest = platform.partition("-manylinux_2_")
+    platforms = [f"manylinux_2_{minor}_{arch}" for minor in range(int(newest), 4, -1)]
+    platforms += [f"manylinux2014_{arch}", f"manylinux2010_{arch}", f"manylinux1_{arch}", f"linux_{arch}"]
+    version = tuple(int(part) for part in python.split("."))
+    interpreter = f"cp{version[0]}{version[1]}"
+    tags = [*cpython_tags(version, platforms=platforms), *compatible_tags(version, interpreter, platforms)]
+    return {tag: rank for rank, tag in reversed(list(enumerate(tags)))}
+
+
+def _file(wheel: dict[str, Any]) -> str:
+    return str(wheel.get("name") or unquote(Path(urlsplit(wheel.get("url") or wheel["path"]).path).name))
+
+
+def _locked(table: dict[str, Any], packages: Packages, ranks: dict[Tag, int]) -> LockedPackage:
+    """The best wheel of a package; uv lists several where an index has a pure and a compiled one, say."""
+    best: tuple[int, dict[str, Any]] | None = None
+    for wheel in table.get("wheels", []):
+        tags = parse_wheel_filename(_file(wheel))[3]
+        rank = min((ranks[tag] for tag in tags if tag in ranks), default=None)
+        if rank is not None and (best is None or rank < best[0]):
+            best = rank, wheel
+    if best is None:
+        raise HostLacks(f"{table['name']} {table['version']} has no wheel for this platform")
+    return LockedPackage(
+        name=table["name"],
+        version=table["version"],
+        file=_file(best[1]),
+        sha256=best[1]["hashes"]["sha256"],
+        index=packages.index.get(table["name"], DEFAULT),
+    )
+
+
+def install(python: Path, locked: list[LockedPackage], indexes: Indexes, folder: Path, offline: bool) -> None:
+    """Install exactly the locked wheels into the environment of `python`, every one checked against its hash."""
+    for alias in sorted({package.index for package in locked}):
+        own = [package for package in locked if package.index == alias]
+        requirements = folder / f"requirements-{alias}.txt"
+        requirements.write_text(export(own), encoding="utf-8")
+        arguments = ["pip", "install", "--quiet", "--python", str(python), "--require-hashes", "--no-deps"]
+        arguments += ["--only-binary", ":all:", "--compile-bytecode", "-r", str(requirements)]
+        arguments += _index_options(indexes.address(alias, own[0].name)) + (["--offline"] if offline else [])
+        done = uv(arguments, cwd=folder)
+        if done.returncode:
+            raise uv_error("install", done, indexes)
+
+
+def _index_options(address: str | None) -> list[str]:
+    if address and address.startswith("file:") and not Path(urlsplit(address).path, "index.html").exists():
+        return ["--no-index", "--find-links", address]
+    return ["--default-index", address] if address else []
+
+
+def export(locked: list[LockedPackage]) -> str:
+    """Hash-pinned requirements, as pip and uv read them."""
+    return "".join(f"{p.name}=={p.version} --hash=sha256:{p.sha256}\n" for p in locked)
+
+
+def uv_error(step: str, done: subprocess.CompletedProcess[str], indexes: Indexes) -> Exception:
+    """uv's failure as one of ours: no solution (3), or an index that gave no answer or not the locked file (4)."""
+    lines = [line.strip(" ×├╰─▶│") for line in done.stderr.splitlines() if line.strip()]
+    because = [Reason(text=line, source="uv") for line in lines[:8]]
+    text = done.stderr.lower()
+    if any(mark in text for mark in UNREACHABLE):
+        named = ", ".join(indexes.addresses) or DEFAULT
+        do = ["check network, proxy and certificate settings", *ways_out(next(iter(indexes.addresses), DEFAULT))]
+        return HostLacks(f"could not {step} the packages: the index ({named}) gave no answer", because=because, do=do)
+    if "no space left" in text:
+        do = ["free some space, or choose another cache folder (ENVCTL_CACHE, UV_CACHE_DIR)"]
+        return HostLacks(f"could not {step} the packages: no space left", because=because, do=do)
+    if step == "lock" and "no solution found" in text:
+        return NoStack("the Python packages of this stack cannot stand together", because=because)
+    return HostLacks(f"could not {step} the packages", because=because)

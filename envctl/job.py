@@ -1,0 +1,136 @@
+"""The job protocol: a folder with `job.json` and arrays in; `result.json`, arrays and artifacts out.
+
+    <folder>/job.json        what the worker shall do; it names no path of this machine
+    <folder>/inputs/N.npy    one array an input, shape [samples, *shape of the model's input]
+    <folder>/result.json     what it did; absent when it died
+    <folder>/outputs/N.npy   one array an output, shape [samples, *shape of the output]
+    <folder>/artifact/       what a conversion made
+    <folder>/worker.log      everything the engine printed
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from envctl.tree import canonical_json
+
+PROTOCOL = 1
+Step = Literal["convert", "infer"]
+# "ok", or the kind of failure; the last three are seen from outside, as the worker could not speak any more
+Status = Literal[
+    "ok", "engine-missing", "invalid-model", "unsupported", "no-device", "out-of-memory", "engine-error",
+    "disk-full", "killed", "timeout", "bad-result",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """Caps on one worker: memory in bytes, wall time in seconds, number of processes and threads, file size in bytes."""
+
+    memory: int
+    seconds: int
+    processes: int = 512
+    file_bytes: int = 16 << 30
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One step for a worker. `source` is the model file (or artifact) on this host, mounted or read in place."""
+
+    folder: Path
+    step: Step
+    adapter: str
+    source: Path
+    companions: tuple[Path, ...]
+    limits: Limits
+    options: dict[str, Any] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ()
+
+    def write(self) -> None:
+        """Write `job.json`; arrays are written by whoever has them."""
+        data = {
+            "protocol": PROTOCOL,
+            "step": self.step,
+            "adapter": self.adapter,
+            "source": self.source.name,
+            "options": self.options,
+            "inputs": [{"name": name, "file": f"inputs/{i}.npy"} for i, name in enumerate(self.inputs)],
+            "limits": {
+                "memory": self.limits.memory,
+                "seconds": self.limits.seconds,
+                "processes": self.limits.processes,
+                "file_bytes": self.limits.file_bytes,
+            },
+        }
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "job.json").write_text(canonical_json(data), encoding="utf-8")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Output:
+    """One output tensor: where its array lies, and the element type the engine gave (arrays may be widened)."""
+
+    name: str
+    dtype: str
+    file: Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """What came of a job. `read_back` is what the engine says of itself: precision, device, providers."""
+
+    status: Status
+    message: str
+    folder: Path
+    artifacts: tuple[Path, ...] = ()
+    outputs: tuple[Output, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+    read_back: dict[str, str] = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict)
+    peak_memory: int = 0
+    sandbox: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the step was done."""
+        return self.status == "ok"
+
+
+def read_result(folder: Path) -> Result | None:
+    """The worker's own account, or None when it left none; what does not fit the protocol is `bad-result`."""
+    path = folder / "result.json"
+    if not path.is_file():
+        return None
+    try:
+        return _result(folder, cast(dict[str, Any], json.loads(path.read_text(encoding="utf-8"))))
+    except (ValueError, KeyError, TypeError) as error:
+        return Result(status="bad-result", message=f"result.json cannot be read: {error}", folder=folder)
+
+
+def _result(folder: Path, data: dict[str, Any]) -> Result:
+    outputs = tuple(
+        Output(name=str(o["name"]), dtype=str(o["dtype"]), file=_inside(folder, o["file"])) for o in data["outputs"]
+    )
+    return Result(
+        status=data["status"],
+        message=str(data["message"]),
+        folder=folder,
+        artifacts=tuple(_inside(folder, name) for name in data["artifacts"]),
+        outputs=outputs,
+        versions={str(k): str(v) for k, v in data["versions"].items()},
+        read_back={str(k): str(v) for k, v in data["read_back"].items()},
+        timings={str(k): float(v) for k, v in data["timings"].items()},
+        peak_memory=int(data["peak_memory"]),
+        sandbox={str(k): str(v) for k, v in data["sandbox"].items()},
+    )
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """A path the worker named, which must lie in its own folder: the worker has met an untrusted model."""
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise ValueError(f"{name!r} lies outside the job folder")
+    return path

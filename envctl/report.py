@@ -1,0 +1,66 @@
+"""Outcomes and errors as a person wants to read them. Imports rich only when something is printed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from envctl.errors import EnvctlError
+from envctl.verify.compare import Difference, Verdict, relative
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def error_text(error: EnvctlError) -> str:
+    """What, because, do: plain text, one thought a line, sources in a column of their own."""
+    width = max((len(reason.text) for reason in error.because if reason.source), default=0)
+    width = min(width, 76)
+    lines = [f"error: {error.what}"]
+    lines += [f"  {reason.text:<{width}}  {reason.source}".rstrip() for reason in error.because]
+    lines += [f"hint: {hint}" for hint in error.do]
+    return "\n".join(lines)
+
+
+STYLE = {"passed": "bold green", "failed": "bold red", "refused": "bold red", "built": "bold yellow"}
+
+
+def status_line(console: Console, status: str, note: str) -> None:
+    """The first line of a result."""
+    from rich.text import Text
+
+    console.print(Text(status.upper(), style=STYLE.get(status, "bold")), Text(note if status != "passed" else ""))
+
+
+def verdict_lines(verdict: Verdict, precision: str) -> list[tuple[str, str]]:
+    """The tolerance, the worst tensor, and what would have passed: (label, text) each."""
+    row = verdict.tolerance
+    limits = f"cosine >= {row.cosine:g}, top-1 >= {row.top1:g}"
+    if row.max_abs is not None:
+        limits = f"max abs <= {row.max_abs:g}, p99.9 <= {row.p999_abs:g} (x scale), {limits}"
+    lines = [("tolerance", f"{precision} (read back): {limits}")]
+    worst = verdict.worst
+    if worst:
+        lines.append(("worst", describe(worst)))
+    if verdict.would_pass is not None:
+        lines.append(("would pass", f"--atol {rounded_up(verdict.would_pass):.1e}"))
+    return lines
+
+
+def describe(difference: Difference) -> str:
+    """One tensor's figures in a line."""
+    top1 = "n/a" if difference.top1 is None else f"{difference.top1:.4f}"
+    shape = ",".join(map(str, difference.shape))
+    return (
+        f"{difference.output}[{shape}]: max abs {difference.max_abs:.1e} ({relative(difference):.1e} of scale "
+        f"{difference.scale:.3g}), p99.9 {difference.p999_abs:.1e}, cosine {difference.cosine:.7f}, top-1 {top1}"
+    )
+
+
+def rounded_up(value: float) -> float:
+    """The value with two digits, never below itself: a tolerance that is printed must really pass."""
+    from math import ceil, floor, log10
+
+    if value <= 0:
+        return value
+    unit = 10.0 ** (floor(log10(value)) - 1)
+    return ceil(value / unit * (1 - 1e-12)) * unit

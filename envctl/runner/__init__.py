@@ -1,0 +1,43 @@
+"""Runners: where a worker's process is started. One protocol, and a list that can be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from envctl.environment import Environment
+from envctl.job import Job, Result
+
+WORKER = Path(__file__).resolve().parent.parent / "worker"
+
+
+class Runner(Protocol):
+    """Starts jobs and commands inside environments. `stop` ends whatever is running, from any thread."""
+
+    name: str
+
+    def why_not(self) -> str | None:
+        """Why this runner cannot be used here, or None when it can."""
+
+    def pythons(self) -> dict[str, str]:
+        """The minor versions of CPython that environments can have here, best first, with what brings each."""
+
+    def glibc(self, python: str) -> str | None:
+        """The C library under an environment of that Python; None: the host's."""
+
+    def run(self, job: Job, environment: Environment) -> Result:
+        """Do a job to its end: also death and time-out are results."""
+
+    def command(self, arguments: list[str], environment: Environment) -> int:
+        """Run a program of the user's choice inside the environment, in the current folder; its exit code."""
+
+    def stop(self) -> None:
+        """Kill what is running."""
+
+
+def runners() -> list[Runner]:
+    """All runners, in the order in which `auto` tries them."""
+    from envctl.runner.docker import DockerRunner
+    from envctl.runner.local import LocalRunner
+
+    return [DockerRunner(), LocalRunner()]

@@ -1,0 +1,199 @@
+"""Workers in containers: no network, read-only root, no capabilities, an ordinary user, caps; the environment is
+mounted read-only into a base image, so that nothing has to be baked to run something once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from envctl.environment import PREFIX, Environment
+from envctl.errors import HostLacks
+from envctl.host import interpreters
+from envctl.job import Job, Result
+from envctl.runner import WORKER
+from envctl.runner.outcome import outcome, write_reproduce
+from envctl.spec import Base, base_for, bases
+
+PING_SECONDS = 3
+NOBODY = 65534
+LABEL = "envctl.job"
+
+
+class DockerRunner:
+    """Talks to the daemon through the Docker SDK."""
+
+    name = "docker"
+
+    def __init__(self) -> None:
+        self.running: set[str] = set()
+
+    @cached_property
+    def client(self) -> Any:
+        import docker
+
+        return docker.from_env(timeout=PING_SECONDS)
+
+    @cached_property
+    def present(self) -> dict[str, str]:
+        """The bases that this daemon has: tag -> image id."""
+        tags = {tag: image.id for image in self.client.images.list() for tag in image.tags}
+        return {base.tag: tags[base.tag] for base in bases() if base.tag in tags}
+
+    def why_not(self) -> str | None:
+        if not _may_answer():
+            return "no Docker socket"
+        try:
+            self.client.ping()
+        except Exception as error:
+            return f"Docker does not answer: {str(error).splitlines()[0][:120]}"
+        if not self.present:
+            return f"Docker answers, but has no base image yet (envctl base {bases()[0].name})"
+        return None
+
+    def pythons(self) -> dict[str, str]:
+        here = interpreters()
+        return {base.python: base.tag for base in bases() if base.tag in self.present and base.python in here}
+
+    def glibc(self, python: str) -> str | None:
+        base = base_for(python)
+        return base.glibc if base else None
+
+    def run(self, job: Job, environment: Environment) -> Result:
+        base = _base(environment)
+        _hand_over(job.folder)
+        source = f"/source/{job.source.name}"
+        inside = [f"{PREFIX}/bin/python", "-I", "/opt/worker", "--job", "/job", "--source", source, "--contained"]
+        mounts = _mounts(job, environment)
+        write_reproduce(job, _as_command(base.tag, inside, mounts, job), {})
+        container = self.client.containers.create(
+            self.present[base.tag], inside, labels={LABEL: str(os.getpid())}, **_shut_in(job, mounts)
+        )
+        self.running.add(container.id)
+        try:
+            return self._to_its_end(job, container)
+        finally:
+            self.running.discard(container.id)
+            _remove(container)
+
+    def _to_its_end(self, job: Job, container: Any) -> Result:
+        import requests
+
+        container.start()
+        try:
+            # the SDK waits in an HTTP request: its time-out is the job's
+            code = container.wait(timeout=job.limits.seconds)["StatusCode"]
+        except (requests.exceptions.ConnectionError, requests.exceptions.Timeout):
+            return outcome(job, 0, timed_out=True)
+        container.reload()
+        _keep_log(job, container)
+        return outcome(job, code, timed_out=False, killed_for_memory=container.attrs["State"]["OOMKilled"])
+
+    def command(self, arguments: list[str], environment: Environment) -> int:
+        """Through the docker program, which handles terminals; the current folder is writable, the network is off."""
+        docker = shutil.which("docker")
+        if docker is None:
+            raise HostLacks("the docker program is not installed", do=["install it, or use --runner local"])
+        here, user = os.getcwd(), f"{os.getuid()}:{os.getgid()}"
+        flags = ["--rm", "--init", "-i", "--network", "none", "--read-only", "--tmpfs", "/tmp"]
+        flags += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user", user]
+        flags += ["--workdir", here, "-v", f"{here}:{here}"] + (["-t"] if os.isatty(0) and os.isatty(1) else [])
+        flags += ["-e", f"PATH={PREFIX}/bin:/usr/bin:/bin", "-e", "HOME=/tmp"]
+        flags += [part for host, target in _environment_mounts(environment) for part in ("-v", f"{host}:{target}:ro")]
+        return subprocess.run([docker, "run", *flags, _base(environment).tag, *arguments], check=False).returncode
+
+    def stop(self) -> None:
+        for identifier in list(self.running):
+            self.client.api.remove_container(identifier, force=True)
+
+
+def _may_answer() -> bool:
+    """Whether asking is worth importing the SDK for: an address is set, or the usual socket is there."""
+    if os.environ.get("DOCKER_HOST"):
+        return True
+    rootless = Path(os.environ.get("XDG_RUNTIME_DIR", "/nowhere")) / "docker.sock"
+    return Path("/var/run/docker.sock").exists() or rootless.exists()
+
+
+def _base(environment: Environment) -> Base:
+    base = base_for(environment.lock.python)
+    if base is None:
+        raise HostLacks(f"no base image brings CPython {environment.lock.python}", do=["use --runner local"])
+    return base
+
+
+def _user() -> str:
+    """The caller, or nobody when the caller is root."""
+    return f"{os.getuid()}:{os.getgid()}" if os.getuid() else f"{NOBODY}:{NOBODY}"
+
+
+def _hand_over(folder: Path) -> None:
+    """Give the job folder to the user the container runs as."""
+    if os.getuid() == 0:
+        for path in [folder, *folder.rglob("*")]:
+            os.chown(path, NOBODY, NOBODY)
+
+
+def _environment_mounts(environment: Environment) -> list[tuple[str, str]]:
+    container = environment.folder / "container"
+    return [
+        (str(environment.library), f"{PREFIX}/lib"),
+        (str(container / "bin"), f"{PREFIX}/bin"),
+        (str(container / "pyvenv.cfg"), f"{PREFIX}/pyvenv.cfg"),
+    ]
+
+
+def _mounts(job: Job, environment: Environment) -> list[tuple[str, str]]:
+    """What a worker may read: (path here, path inside)."""
+    beside = [(path, path.relative_to(job.source.parent)) for path in (job.source, *job.companions)]
+    sources = [(str(path.resolve()), f"/source/{relative}") for path, relative in beside]
+    return [*_environment_mounts(environment), (str(WORKER), "/opt/worker"), *sources]
+
+
+def _shut_in(job: Job, mounts: list[tuple[str, str]]) -> dict[str, Any]:
+    from docker.types import Mount
+
+    binds = [Mount(target, here, type="bind", read_only=True) for here, target in mounts]
+    return {
+        "mounts": [*binds, Mount("/job", str(job.folder), type="bind")],
+        "network_mode": "none",
+        "read_only": True,
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        "user": _user(),
+        "working_dir": "/job",
+        "mem_limit": job.limits.memory,
+        "memswap_limit": job.limits.memory,
+        "pids_limit": job.limits.processes,
+        "environment": {"LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"},
+    }
+
+
+def _as_command(image: str, inside: list[str], mounts: list[tuple[str, str]], job: Job) -> list[str]:
+    """The same container as a command line, for reproduce.sh."""
+    flags = ["--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
+    flags += [f"--user={_user()}", f"--memory={job.limits.memory}", f"--memory-swap={job.limits.memory}"]
+    flags += [f"--pids-limit={job.limits.processes}", "--workdir=/job", f"--volume={job.folder}:/job"]
+    flags += [f"--volume={here}:{target}:ro" for here, target in mounts]
+    return ["docker", "run", "--rm", *flags, image, *inside]
+
+
+def _keep_log(job: Job, container: Any) -> None:
+    """What the process printed before it opened its own log: a loader's message, say."""
+    text = container.logs(tail=200)
+    if text:
+        with (job.folder / "container.log").open("wb") as stream:
+            stream.write(text)
+
+
+def _remove(container: Any) -> None:
+    from docker.errors import APIError
+
+    try:
+        container.remove(force=True)
+    except APIError as error:  # gone already, or being removed by `stop`
+        if error.response is not None and error.response.status_code not in (404, 409):
+            raise

@@ -1,0 +1,82 @@
+"""Workers as processes of this host, in a virtual environment. They shut themselves in (worker/sandbox.py)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+
+from envctl.environment import Environment
+from envctl.host import interpreters
+from envctl.job import Job, Result
+from envctl.runner import WORKER
+from envctl.runner.outcome import outcome, write_reproduce
+
+OLDEST_PYTHON = 8  # the worker's floor: CPython 3.8
+# Nothing of the caller's shell reaches an engine: a stray LD_LIBRARY_PATH would change what was pinned.
+CLEAN = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+class LocalRunner:
+    """The runner that is always there."""
+
+    name = "local"
+
+    def __init__(self) -> None:
+        self.running: set[subprocess.Popen[bytes]] = set()
+
+    def why_not(self) -> str | None:
+        return None
+
+    def pythons(self) -> dict[str, str]:
+        found = interpreters()
+        return {minor: str(path) for minor, path in found.items() if int(minor.split(".")[1]) >= OLDEST_PYTHON}
+
+    def glibc(self, python: str) -> str | None:  # noqa: ARG002 - the host's, whatever the Python
+        return None
+
+    def run(self, job: Job, environment: Environment) -> Result:
+        command = [str(environment.python), "-I", str(WORKER), "--job", str(job.folder), "--source", str(job.source)]
+        write_reproduce(job, command, CLEAN)
+        process = subprocess.Popen(
+            command,
+            env=CLEAN,
+            cwd=job.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self.running.add(process)
+        try:
+            process.wait(timeout=job.limits.seconds)
+            timed_out = False
+        except subprocess.TimeoutExpired:
+            timed_out = True
+        finally:
+            _kill(process)
+            self.running.discard(process)
+        return outcome(job, process.returncode, timed_out=timed_out)
+
+    def command(self, arguments: list[str], environment: Environment) -> int:
+        scripts = str(environment.python.parent)
+        variables = {**os.environ, "VIRTUAL_ENV": str(environment.folder / "venv")}
+        variables["PATH"] = os.pathsep.join([scripts, os.environ.get("PATH", os.defpath)])
+        variables.pop("PYTHONHOME", None)
+        try:
+            return subprocess.run(arguments, env=variables, check=False).returncode
+        except FileNotFoundError:
+            return 127
+
+    def stop(self) -> None:
+        for process in list(self.running):
+            _kill(process)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End the worker and whatever it started: they share a session of their own."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+    process.wait()

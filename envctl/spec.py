@@ -1,0 +1,121 @@
+"""Image specs (`images/*.toml`): which Python packages make an engine's environment, and which bases it can stand on."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from envctl.errors import BadInput
+from envctl.solver import Stack
+from envctl.tree import payload
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+BASES = "base"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Packages:
+    """The distributions of one environment: requirements, and the index alias of those not on the default one."""
+
+    requirements: tuple[str, ...]
+    index: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageSpec:
+    """One engine's file in `images/`. `variants` are (versions they are for, packages with {component} holes)."""
+
+    engine: str
+    option: str
+    title: str
+    adapter: str
+    runs_on: Literal["cpu", "nvidia-gpu"]
+    formats: frozenset[str]
+    precisions: tuple[str, ...]
+    domains: frozenset[str]
+    variants: tuple[tuple[str, Packages], ...]
+
+    def packages(self, stack: Stack) -> Packages:
+        """The distributions for a stack's versions."""
+        version = Version(stack.version(self.engine))
+        versions = {choice.name: choice.version for choice in stack.choices.values()}
+        for when, packages in self.variants:
+            if SpecifierSet(when).contains(version, prereleases=True):
+                filled = tuple(requirement.format_map(versions) for requirement in packages.requirements)
+                return Packages(requirements=filled, index=packages.index)
+        do = [f"versions it has a recipe for: {', '.join(when or 'all' for when, _ in self.variants)}"]
+        raise BadInput(f"images/{self.engine}.toml has no recipe for {self.engine} {version}", do=do)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Base:
+    """A base image made from Debian packages: its CPython, its C library, and the tag it has in the local daemon."""
+
+    name: str
+    suite: str
+    python: str
+    glibc: str
+    packages: tuple[str, ...]
+
+    @property
+    def tag(self) -> str:
+        """The local name that `envctl base` gives it."""
+        return f"envctl-base:{self.suite}-py{self.python.replace('.', '')}"
+
+
+def engines() -> list[str]:
+    """Every engine that has an image spec, sorted."""
+    return sorted(path.stem for path in payload("images").glob("*.toml") if path.stem != BASES)
+
+
+def read_spec(engine: str) -> ImageSpec:
+    """The spec of an engine; raises `BadInput` when envctl has none."""
+    path = payload("images") / f"{engine}.toml"
+    if engine == BASES or not path.is_file():
+        do = [f"engines of this version: {', '.join(engines())}"]
+        raise BadInput(f"envctl cannot make an environment for {engine} yet", do=do)
+    return _spec(_load(path))
+
+
+def _load(path: Path) -> dict[str, Any]:
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def _spec(data: dict[str, Any]) -> ImageSpec:
+    variants = tuple((table.get("when", ""), _packages(table)) for table in data["packages"])
+    return ImageSpec(
+        engine=data["engine"],
+        option=data["option"],
+        title=data["title"],
+        adapter=data["adapter"],
+        runs_on=data["runs_on"],
+        formats=frozenset(data["formats"]),
+        precisions=tuple(data["precisions"]),
+        domains=frozenset(data["domains"]),
+        variants=variants,
+    )
+
+
+def _packages(table: dict[str, Any]) -> Packages:
+    return Packages(requirements=tuple(table["requirements"]), index=dict(table.get("index", {})))
+
+
+def bases() -> list[Base]:
+    """The bases envctl can make, in order of preference."""
+    tables = _load(payload("images") / f"{BASES}.toml")["base"]
+    names = ("name", "suite", "python", "glibc")
+    return [Base(packages=tuple(table["packages"]), **{name: table[name] for name in names}) for table in tables]
+
+
+def base_for(python: str) -> Base | None:
+    """The base that brings this minor version of CPython, if any."""
+    return next((base for base in bases() if base.python == python), None)

@@ -1,0 +1,1 @@
+"""Arrays in, a verdict out: inputs, tolerances, comparison, and whether the reference proves anything. Pure."""

@@ -1,0 +1,159 @@
+"""Do one job: `python worker --job FOLDER --source FILE [--contained]`. The answer is FOLDER/result.json.
+
+What the engine prints goes to FOLDER/worker.log: engines print to standard output, so nothing is read from there.
+Under `--contained` a container has taken care of network, memory and files already.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+
+from failure import StepFailed, kind_of
+
+EMPTY = {"artifacts": [], "outputs": [], "versions": {}, "read_back": {}, "timings": {}}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--job", required=True)
+    parser.add_argument("--source", required=True)
+    parser.add_argument("--contained", action="store_true")
+    options = parser.parse_args()
+    folder = os.path.abspath(options.job)
+    with open(os.path.join(folder, "job.json"), encoding="utf-8") as stream:
+        job = json.load(stream)
+    print_to(os.path.join(folder, "worker.log"))
+    answer = dict(EMPTY, status="ok", message="", sandbox=shut_in(folder, job, options.contained))
+    try:
+        answer.update(perform(job, folder, os.path.abspath(options.source)))
+    except BaseException as error:
+        traceback.print_exc()
+        answer.update(status=kind_of(error), message=first_lines(error))
+    answer["peak_memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    write_answer(folder, answer)
+
+
+def print_to(path):
+    """Send file descriptors 1 and 2, not only Python's streams, to the log."""
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    sys.stdout.flush()
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+
+
+def shut_in(folder, job, contained):
+    temporary = os.path.join(folder, "tmp")
+    os.makedirs(temporary, exist_ok=True)
+    os.environ["TMPDIR"] = os.environ["HOME"] = temporary
+    signal.alarm(int(job["limits"]["seconds"]) + 5)  # should whoever started this be gone by then
+    if contained:
+        return {"by": "container"}
+    import sandbox
+
+    return dict(sandbox.enter(folder, job["limits"]), by="worker")
+
+
+def first_lines(error):
+    text = "%s: %s" % (type(error).__name__, error)
+    return text if isinstance(error, StepFailed) is False else str(error)
+
+
+def perform(job, folder, source):
+    """Import the engine, do the step, and say what was imported, what ran and how long it took (seconds)."""
+    started = time.perf_counter()
+    adapter = importlib.import_module("adapters." + job["adapter"])
+    adapter.open_engine()
+    timings = {"import": time.perf_counter() - started}
+    if job["step"] == "convert":
+        done = convert(adapter, job, folder, source, timings)
+    else:
+        done = infer(adapter, job, folder, source, timings)
+    return dict(done, versions=adapter.versions(), timings=timings)
+
+
+def convert(adapter, job, folder, source, timings):
+    target = os.path.join(folder, "artifact")
+    os.makedirs(target, exist_ok=True)
+    started = time.perf_counter()
+    done = adapter.convert(source, target, job["options"])
+    timings["convert"] = time.perf_counter() - started
+    for name in done["artifacts"]:
+        if not os.path.getsize(os.path.join(target, name)):
+            raise StepFailed("engine-error", "the engine wrote an empty file: " + name)
+    return {"artifacts": ["artifact/" + name for name in done["artifacts"]], "read_back": done["read_back"]}
+
+
+def infer(adapter, job, folder, source, timings):
+    import numpy
+
+    started = time.perf_counter()
+    session = adapter.load(source, job["options"])
+    timings["load"] = time.perf_counter() - started
+    feeds = [(entry["name"], numpy.load(os.path.join(folder, entry["file"]))) for entry in job["inputs"]]
+    check_names([name for name, _ in feeds], session.inputs)
+    columns, seconds = run_all(session, feeds)
+    timings.update(first=seconds[0], median=sorted(seconds)[len(seconds) // 2])
+    return {"outputs": save(folder, session.outputs, columns), "read_back": session.read_back()}
+
+
+def check_names(given, wanted):
+    if sorted(given) != sorted(wanted):
+        raise StepFailed("invalid-model", "inputs are %s, the engine's model has %s" % (given, wanted))
+
+
+def run_all(session, feeds):
+    """One inference a sample. Returns the outputs (a list of samples each) and the seconds of each inference."""
+    samples = len(feeds[0][1])
+    columns, seconds = [[] for _ in session.outputs], []
+    for index in range(samples):
+        feed = {name: array[index] for name, array in feeds}
+        started = time.perf_counter()
+        answers = session.run(feed)
+        seconds.append(time.perf_counter() - started)
+        for column, answer in zip(columns, answers):
+            column.append(widened(answer))
+    return columns, seconds
+
+
+def widened(array):
+    """The array itself, or its values as float32 where .npy has no such type (bfloat16, float8)."""
+    import numpy
+
+    array = numpy.array(array, copy=True)
+    return array.astype(numpy.float32) if array.dtype.kind == "V" else array
+
+
+def save(folder, outputs, columns):
+    import numpy
+
+    os.makedirs(os.path.join(folder, "outputs"), exist_ok=True)
+    described = []
+    for index, ((name, dtype), column) in enumerate(zip(outputs, columns)):
+        if len({array.shape for array in column}) > 1:
+            raise StepFailed("unsupported", "the shape of output %s depends on the values of the input" % name)
+        file = "outputs/%d.npy" % index
+        numpy.save(os.path.join(folder, file), numpy.stack(column), allow_pickle=False)
+        described.append({"name": name, "dtype": dtype, "file": file})
+    return described
+
+
+def write_answer(folder, answer):
+    """Write result.json under another name first: a half-written answer must not be read."""
+    partial = os.path.join(folder, "result.json.partial")
+    with open(partial, "w", encoding="utf-8") as stream:
+        json.dump(answer, stream)
+    os.replace(partial, os.path.join(folder, "result.json"))
+    sys.stdout.flush()
+    # engines crash in their destructors; the work is done and written
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""OpenVINO on the CPU. API: https://docs.openvino.ai/2024/api/ie_python_api/api.html"""
+
+import os
+
+from failure import StepFailed
+
+HINTS = {"fp32": "f32", "fp16": "f32", "bf16": "bf16"}
+NAMES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
+LOWEST_FIRST = ["int8", "bf16", "fp16", "fp32"]
+
+
+def open_engine():
+    import openvino  # noqa: F401
+
+
+def versions():
+    import numpy
+    import openvino
+
+    return {"openvino": openvino.get_version(), "numpy": numpy.__version__}
+
+
+def read(source):
+    """The model as OpenVINO reads it; `read_model` and not `convert_model`, which starts telemetry."""
+    import openvino
+
+    try:
+        return openvino.Core().read_model(source)
+    except Exception as error:
+        raise translated(error) from error
+
+
+def translated(error):
+    text = str(error)
+    if "No conversion rule" in text or "not supported" in text.lower():
+        return StepFailed("unsupported", text)
+    if "can't be parsed" in text or "Unable to read the model" in text:
+        return StepFailed("invalid-model", text)
+    return error
+
+
+def convert(source, target, options):
+    """Write OpenVINO IR. The weights stay float32 unless fp16 is asked for: the library's own default is fp16."""
+    import openvino
+
+    model = read(source)
+    path = os.path.join(target, "model.xml")
+    openvino.save_model(model, path, compress_to_fp16=options.get("precision") == "fp16")
+    return {"artifacts": ["model.xml", "model.bin"], "read_back": {"weights": weights(read(path))}}
+
+
+def weights(model):
+    """The lowest element type among the constants of float type."""
+    types = {op.get_element_type().get_type_name() for op in model.get_ops() if op.get_type_name() == "Constant"}
+    return next((name for name in ("bf16", "f16") if name in types), "f32")
+
+
+def load(source, options):
+    import openvino
+
+    model = read(source)
+    properties = {"INFERENCE_PRECISION_HINT": HINTS[options.get("precision") or "fp32"], "NUM_STREAMS": "1"}
+    if options.get("threads"):
+        properties["INFERENCE_NUM_THREADS"] = str(options["threads"])
+    try:
+        return Session(model, openvino.Core().compile_model(model, "CPU", properties))
+    except Exception as error:
+        raise translated(error) from error
+
+
+class Session:
+    """Inputs and outputs by name and index: the names of a frozen graph change between versions."""
+
+    def __init__(self, model, compiled):
+        self.model, self.compiled = model, compiled
+        self.request = compiled.create_infer_request()
+        self.inputs = [port.get_any_name() for port in compiled.inputs]
+        self.outputs = [(name_of(port, i), port.get_element_type().get_type_name()) for i, port in outputs(compiled)]
+
+    def run(self, feed):
+        self.request.infer({name: feed[name] for name in self.inputs})
+        return [self.request.get_output_tensor(index).data for index, _ in enumerate(self.outputs)]
+
+    def read_back(self):
+        """What was executed: the precision property of the compiled model, and the type its weights are kept in."""
+        execution = self.compiled.get_property("INFERENCE_PRECISION_HINT")
+        execution = execution if isinstance(execution, str) else execution.get_type_name()
+        kept = weights(self.model)
+        ran = {NAMES.get(execution, execution), NAMES[kept]}
+        if any(op.get_type_name() == "FakeQuantize" for op in self.model.get_ops()):
+            ran.add("int8")
+        devices = self.compiled.get_property("EXECUTION_DEVICES")
+        precision = next((name for name in LOWEST_FIRST if name in ran), execution)
+        return {"precision": precision, "execution": execution, "weights": kept, "device": " ".join(devices)}
+
+
+def outputs(compiled):
+    return list(enumerate(compiled.outputs))
+
+
+def name_of(port, index):
+    """The first of an output's names in the alphabet (they are a set), or its index when it has none."""
+    names = sorted(port.get_names())
+    return names[0] if names else "output %d" % index

@@ -1,0 +1,24 @@
+"""Failures that a worker foresees. `kind` is one of the statuses of the job protocol (envctl/job.py)."""
+
+OUT_OF_MEMORY_WORDS = ("bad_alloc", "cannot allocate memory", "out of memory", "bad allocation", "failed to allocate")
+
+
+class StepFailed(Exception):
+    """A step that cannot be done, and why."""
+
+    def __init__(self, kind, message):
+        super().__init__(message)
+        self.kind = kind
+
+
+def kind_of(error):
+    """The status that stands for an exception nobody translated."""
+    if isinstance(error, StepFailed):
+        return error.kind
+    if isinstance(error, MemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY_WORDS):
+        return "out-of-memory"
+    if isinstance(error, OSError) and error.errno in (28, 122):  # ENOSPC, EDQUOT
+        return "disk-full"
+    if isinstance(error, ImportError):
+        return "engine-missing"
+    return "engine-error"

@@ -1,0 +1,59 @@
+"""What a person asked for, and what the run tells while it goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from envctl.solver import Pin
+
+if TYPE_CHECKING:
+    from envctl.workflow.plan import Plan
+
+Task = Literal["convert", "infer", "verify", "command"]
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ask:
+    """One `envctl run`: the engine, the pins, the task and its options. Sizes are bytes, times seconds."""
+
+    task: Task
+    engine: str
+    pins: tuple[Pin, ...]
+    runner: str = "auto"
+    model: Path | None = None
+    reference_model: Path | None = None
+    output: Path | None = None
+    input: Path | None = None
+    seed: int = 0
+    samples: int = 16
+    precision: Precision | None = None
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    gpu: str | None = None
+    threads: int = 0
+    memory: int | None = None
+    seconds: int = 1800
+    atol: float | None = None
+    cosine: float | None = None
+    top1: float | None = None
+    verify: bool = True
+    keep: bool = False
+    force: bool = False
+    offline: bool = False
+    refresh: bool = False
+    index: tuple[str, ...] = ()
+
+
+class Listener(Protocol):
+    """Whoever is told how the run goes."""
+
+    def say(self, text: str) -> None:
+        """What is being done now."""
+
+    def planned(self, role: str, plan: Plan) -> None:
+        """A stack was found for the target or the reference; nothing has been made yet."""
+
+    def prepared(self, role: str) -> None:
+        """The environment of that role is there."""

@@ -1,0 +1,117 @@
+"""Ask + model + host -> the stacks, before anything is made. What can be foreseen fails here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from envctl.errors import BadInput, HostLacks, NoStack, Reason
+from envctl.explain import no_stack
+from envctl.host import HostFacts
+from envctl.matrix import Matrix
+from envctl.model import ModelFacts
+from envctl.runner import Runner, runners
+from envctl.solver import Conflict, Known, Pin, Request, Stack, solve
+from envctl.spec import ImageSpec, Packages, base_for, read_spec
+from envctl.workflow.ask import Ask
+
+HOST_FACTS = ("driver", "gpu", "cpu")
+REFERENCE = "onnxruntime"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """A stack and what it will be made of. `base` is the image a container would stand on."""
+
+    stack: Stack
+    spec: ImageSpec
+    packages: Packages
+    glibc: str | None
+    base: str
+
+    @property
+    def title(self) -> str:
+        """The engine and its version."""
+        return f"{self.spec.title} {self.stack.version(self.spec.engine)}"
+
+
+def choose_runner(wanted: str) -> tuple[Runner, str]:
+    """The runner to use and why; `auto` takes the first that can work here."""
+    reasons = []
+    known = runners()
+    for runner in known:
+        if wanted not in ("auto", runner.name):
+            continue
+        why_not = runner.why_not()
+        if why_not is None:
+            return runner, "asked for" if wanted != "auto" else "; ".join(reasons) or "it can be used here"
+        if wanted == runner.name:
+            raise HostLacks(f"the {wanted} runner cannot be used", because=[Reason(text=why_not)])
+        reasons.append(why_not)
+    raise BadInput(f"no runner {wanted!r}", do=[f"one of: auto, {', '.join(runner.name for runner in known)}"])
+
+
+def known_facts(host: HostFacts, runner: Runner, model: ModelFacts | None, gpu: str | None) -> dict[str, Known]:
+    """What the solver must take as it is: Pythons, the host's facts, and the model's opset and IR version."""
+    pythons = runner.pythons()
+    known = {"python": Known(values=tuple(pythons), origin=f"{runner.name} runner: {', '.join(pythons.values())}")}
+    for name in HOST_FACTS:
+        fact = host.facts.get(name)
+        if fact and fact.value:
+            # one GPU of several is enough for an engine; which one does the work is the job's affair
+            values = tuple(dict.fromkeys(fact.value.split())) if name == "gpu" else (fact.value,)
+            known[name] = Known(values=values, origin=fact.origin)
+    if gpu:
+        known["gpu"] = Known(values=(gpu,), origin="--gpu")
+    if model:
+        known["opset"] = Known(values=(str(model.opsets.get("ai.onnx", 1)),), origin=f"header of {model.path.name}")
+        known["ir"] = Known(values=(str(model.ir),), origin=f"header of {model.path.name}")
+    return known
+
+
+def plan(matrix: Matrix, engine: str, pins: tuple[Pin, ...], known: dict[str, Known], runner: Runner) -> Plan:
+    """The stack for an engine; raises `NoStack` with the proof when there is none."""
+    spec = read_spec(engine)
+    deferred = frozenset(name for name in (*HOST_FACTS, "opset", "ir") if name not in known)
+    request = Request(engine=engine, pins=pins, known=known, deferred=deferred)
+    answer = solve(matrix, request)
+    if isinstance(answer, Conflict):
+        raise no_stack(matrix, answer)
+    python = answer.version("python")
+    base = base_for(python)
+    return Plan(
+        stack=answer,
+        spec=spec,
+        packages=spec.packages(answer),
+        glibc=runner.glibc(python),
+        base=base.name if base else "none brings this Python",
+    )
+
+
+def plan_target(matrix: Matrix, ask: Ask, known: dict[str, Known], runner: Runner, model: ModelFacts | None) -> Plan:
+    """The stack for what was asked, checked against what the engine can read and compute in."""
+    found = plan(matrix, ask.engine, ask.pins, known, runner)
+    if ask.precision and ask.precision not in found.spec.precisions:
+        do = [f"{found.spec.title} offers: {', '.join(found.spec.precisions)}"]
+        raise BadInput(f"{found.spec.title} cannot be asked for {ask.precision} here", do=do)
+    if model:
+        _check_domains(found.spec, model)
+    return found
+
+
+def plan_reference(matrix: Matrix, known: dict[str, Known], runner: Runner, model: ModelFacts) -> Plan:
+    """The stack that says what the right answer is: for ONNX, ONNX Runtime on the CPU."""
+    found = plan(matrix, REFERENCE, (), known, runner)
+    _check_domains(found.spec, model)
+    return found
+
+
+def _check_domains(spec: ImageSpec, model: ModelFacts) -> None:
+    foreign = model.foreign_ops(spec.domains)
+    if foreign:
+        names = ", ".join(f"{domain}:{op}" for domain, op in foreign[:5])
+        because = [
+            Reason(text=f"{model.path.name} uses {names}", source="its header"),
+            Reason(text=f"{spec.title} knows {', '.join(sorted(spec.domains))}", source=f"images/{spec.engine}.toml"),
+        ]
+        do = ["replace the custom operators before exporting, or define them as functions of the model"]
+        raise NoStack(f"{spec.title} has no operator {names}", because=because, do=do)

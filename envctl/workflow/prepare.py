@@ -1,0 +1,72 @@
+"""Plan -> environment: lock, then find or make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from envctl import environment, lock
+from envctl.environment import Environment
+from envctl.errors import BadInput, JobFailed, Reason
+from envctl.host import HostFacts, interpreters
+from envctl.index import Indexes
+from envctl.job import Result
+from envctl.workflow.ask import Ask, Listener
+from envctl.workflow.plan import Plan
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """A plan whose environment is there."""
+
+    plan: Plan
+    environment: Environment
+
+
+def prepare(plan: Plan, ask: Ask, host: HostFacts, indexes: Indexes, listener: Listener) -> Prepared:
+    """The environment of a plan, found or made."""
+    platform = lock.platform_for(host.value("arch"), plan.glibc or host.value("glibc"))
+    listener.say(f"locking {plan.title}")
+    locked = lock.find_or_make(
+        plan.stack, plan.spec, platform, indexes, offline=ask.offline, refresh=ask.refresh
+    )
+    interpreter = environment.interpreter_for(locked.python, _interpreters(locked.python))
+    listener.say(f"environment of {plan.title}")
+    made = environment.find_or_make(locked, interpreter, indexes, offline=ask.offline, say=listener.say)
+    return Prepared(plan=plan, environment=made)
+
+
+def _interpreters(python: str) -> dict[str, Path]:
+    return {minor: path for minor, path in interpreters().items() if minor == python} or interpreters()
+
+
+def check_pins_took_effect(ask: Ask, prepared: Prepared) -> None:
+    """Raise `BadInput` for a pin on something that is not in the environment: a typing error would pass in silence."""
+    stack, locked = prepared.plan.stack, prepared.environment.lock
+    for pin in ask.pins:
+        if pin.name in stack.choices or locked.version(pin.name):
+            continue
+        names = sorted({*stack.choices, *(package.name for package in locked.packages)})
+        do = [f"it holds: {', '.join(names)}"]
+        raise BadInput(f"{pin.said}: nothing in this environment is called {pin.name!r}", do=do)
+
+
+def check_versions(prepared: Prepared, result: Result) -> None:
+    """Raise `JobFailed` when the worker imported another version than the lock's: its numbers would prove nothing."""
+    for name, imported in result.versions.items():
+        stack = prepared.plan.stack
+        locked = prepared.environment.lock.version(name)
+        expected = locked or (stack.version(name) if name in stack.choices else None)
+        if expected and not _same(expected, imported):
+            because = [
+                Reason(text=f"the lock has {name} {expected}", source=str(prepared.environment.folder / "lock.json")),
+                Reason(text=f"the worker imported {name} {imported}", source=str(result.folder / "result.json")),
+            ]
+            do = [f"delete {prepared.environment.folder}: something changed it"]
+            raise JobFailed(f"the environment does not hold what it should: {name}", because=because, do=do)
+
+
+def _same(expected: str, imported: str) -> bool:
+    """Whether an engine's own version text (`2026.4.1-22345-abc`) is the locked version."""
+    rest = imported[len(expected) :]
+    return imported.startswith(expected) and not rest[:1].isdigit() and not rest.startswith(".")

@@ -1,0 +1,103 @@
+"""`envctl run`: convert, infer, verify, or any command, inside the environment that was asked for."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from envctl import host as host_module
+from envctl import matrix, model
+from envctl.errors import BadInput
+from envctl.index import Indexes, read_indexes
+from envctl.model import ModelFacts
+from envctl.runner import Runner
+from envctl.tree import cache_root, disk_errors
+from envctl.workflow import convert
+from envctl.workflow.ask import Ask, Listener
+from envctl.workflow.outcome import Outcome
+from envctl.workflow.plan import choose_runner, known_facts, plan_reference, plan_target
+from envctl.workflow.prepare import Prepared, check_pins_took_effect, prepare
+
+
+def run(ask: Ask, listener: Listener) -> Outcome:
+    """Do a task on a model; failures with a name are raised (envctl.errors), verdicts are in the outcome."""
+    began = time.perf_counter()
+    outcome = Outcome(task=ask.task)
+    probes = host_module.start_probes()
+    facts = _read_model(ask)
+    outcome.model = facts
+    convert.check_target(ask, facts)
+    host = host_module.collect(probes)
+    runner, outcome.runner_why = choose_runner(ask.runner)
+    outcome.runner = runner.name
+    _plan_and_prepare(ask, outcome, host, runner, listener)
+    outcome.seconds["environments"] = time.perf_counter() - began
+    with _job_folder(ask, facts, outcome) as folder:
+        convert.perform(convert.Work(ask=ask, outcome=outcome, host=host, runner=runner, folder=folder), listener)
+    outcome.seconds["total"] = time.perf_counter() - began
+    return outcome
+
+
+def command(ask: Ask, arguments: list[str], listener: Listener) -> int:
+    """Run a program inside the environment; its own exit code comes back."""
+    host = host_module.read_host()
+    runner, _ = choose_runner(ask.runner)
+    prepared = _target(ask, host, runner, read_indexes(list(ask.index)), None, listener)
+    listener.say("")
+    return runner.command(arguments, prepared.environment)
+
+
+def _read_model(ask: Ask) -> ModelFacts:
+    if ask.model is None:
+        raise BadInput("no model was given")
+    return model.read(ask.model)
+
+
+def _target(
+    ask: Ask, host: host_module.HostFacts, runner: Runner, indexes: Indexes, facts: ModelFacts | None, listener: Listener
+) -> Prepared:
+    known = known_facts(host, runner, facts, ask.gpu)
+    plan = plan_target(matrix.load(), ask, known, runner, facts)
+    listener.planned("target", plan)
+    prepared = prepare(plan, ask, host, indexes, listener)
+    check_pins_took_effect(ask, prepared)
+    listener.prepared("target")
+    return prepared
+
+
+def _plan_and_prepare(
+    ask: Ask, outcome: Outcome, host: host_module.HostFacts, runner: Runner, listener: Listener
+) -> None:
+    """The target's environment and, where outputs will be compared, the reference's. Both are planned first."""
+    indexes = read_indexes(list(ask.index))
+    reference = None
+    if convert.will_compare(ask, host) and outcome.model:
+        source = model.read(ask.reference_model) if ask.reference_model else outcome.model
+        reference = plan_reference(matrix.load(), known_facts(host, runner, source, None), runner, source)
+    outcome.target = _target(ask, host, runner, indexes, outcome.model, listener)
+    if reference:
+        listener.planned("reference", reference)
+        outcome.reference = prepare(reference, ask, host, indexes, listener)
+        listener.prepared("reference")
+
+
+@contextmanager
+def _job_folder(ask: Ask, facts: ModelFacts, outcome: Outcome) -> Iterator[Path]:
+    """A folder for this run's jobs: removed when all went well or the user stopped it, kept when something failed."""
+    jobs = cache_root() / "jobs"
+    with disk_errors(jobs):
+        jobs.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"{facts.path.stem[:40]}-", dir=jobs))
+    outcome.folder = folder
+    try:
+        yield folder
+    except KeyboardInterrupt:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    if outcome.status != "failed" and not ask.keep:
+        shutil.rmtree(folder, ignore_errors=True)
+        outcome.folder = None

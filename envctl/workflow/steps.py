@@ -1,0 +1,111 @@
+"""Jobs made from prepared environments, and their results read back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from envctl.errors import HostLacks, JobFailed, Reason
+from envctl.job import Job, Limits, Result, Step
+from envctl.model import ModelFacts
+from envctl.runner import Runner
+from envctl.runner.outcome import tail
+from envctl.tree import disk_errors
+from envctl.workflow.ask import Ask
+from envctl.workflow.prepare import Prepared, check_versions
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+WAYS_OUT = {
+    "out-of-memory": "raise the cap: --memory 16g (or use a smaller shape)",
+    "timeout": "raise the cap: --timeout SECONDS",
+    "disk-full": "free some space, or set ENVCTL_CACHE to a folder on a larger disk",
+    "unsupported": "try another version or engine; the message names the operator",
+}
+
+
+def limits(ask: Ask, total_memory: int) -> Limits:
+    """The caps on one worker: by default three quarters of this machine's memory, 8 GiB at most."""
+    memory = ask.memory or min(8 << 30, total_memory * 3 // 4)
+    return Limits(memory=memory, seconds=ask.seconds)
+
+
+def job(
+    folder: Path, step: Step, prepared: Prepared, source: Path, companions: list[Path], ask: Ask, caps: Limits
+) -> Job:
+    """A job for a step of a prepared engine."""
+    options: dict[str, Any] = {
+        "precision": ask.precision or "fp32",
+        "threads": ask.threads,
+        "shapes": {name: list(shape) for name, shape in ask.shapes.items()},
+        "gpu": [ask.gpu] if ask.gpu else [],
+    }
+    return Job(
+        folder=folder,
+        step=step,
+        adapter=prepared.plan.spec.adapter,
+        source=source.resolve(),
+        companions=tuple(path.resolve() for path in companions),
+        limits=caps,
+        options=options,
+    )
+
+
+def with_inputs(job: Job, inputs: Mapping[str, Array]) -> Job:
+    """The job with its arrays written into its folder."""
+    import numpy as np
+
+    with disk_errors(job.folder):
+        (job.folder / "inputs").mkdir(parents=True, exist_ok=True)
+        for index, array in enumerate(inputs.values()):
+            np.save(job.folder / "inputs" / f"{index}.npy", array, allow_pickle=False)
+    return replace(job, inputs=tuple(inputs))
+
+
+def run(job: Job, prepared: Prepared, runner: Runner) -> Result:
+    """The result of a step that worked; raises `JobFailed` otherwise, and the job's folder stays."""
+    job.write()
+    result = runner.run(job, prepared.environment)
+    if not result.ok:
+        raise failure(job, prepared, result)
+    check_versions(prepared, result)
+    return result
+
+
+def failure(job: Job, prepared: Prepared, result: Result) -> JobFailed:
+    """The error for a failed step: the worker's own words, the end of the log, how to do it again."""
+    lines = [line for line in (result.message or tail(job.folder, 5)).splitlines() if line.strip()]
+    because = [Reason(text=line[:300], source=result.status if i == 0 else "") for i, line in enumerate(lines[:6])]
+    do = [WAYS_OUT[result.status]] if result.status in WAYS_OUT else []
+    do += [f"read {job.folder / 'worker.log'}", f"do it again: {job.folder / 'reproduce.sh'}"]
+    return JobFailed(f"{prepared.plan.title} could not {job.step} {job.source.name}", because=because, do=do)
+
+
+def read_outputs(result: Result) -> dict[str, Array]:
+    """The arrays a worker wrote, by name; no pickles, and only files in its own folder (job.read_result)."""
+    import numpy as np
+
+    try:
+        return {output.name: np.load(output.file, allow_pickle=False) for output in result.outputs}
+    except (ValueError, OSError) as error:
+        raise JobFailed(f"the arrays in {result.folder} cannot be read", because=[Reason(text=str(error))]) from error
+
+
+def precision_that_ran(result: Result, artifact: ModelFacts | None, ask: Ask, source: ModelFacts) -> str:
+    """The precision read back from the engine, or from the graph that it wrote and computes as it stands.
+
+    Raises `HostLacks` when it is not the one asked for, or lower than anybody asked for.
+    """
+    ran = result.read_back.get("precision") or (artifact.precision() if artifact else "unknown")
+    order = ["int8", "bf16", "fp16", "fp32"]
+    allowed = min(ask.precision or "fp32", source.precision(), key=order.index)
+    if ran not in order or order.index(ran) < order.index(allowed) or (ask.precision and ran != allowed):
+        because = [Reason(text=f"{name}: {value}", source="read back") for name, value in result.read_back.items()]
+        do = ["leave --precision out, or use a machine whose CPU has that type (bf16: avx512_bf16 or amx_bf16)"]
+        raise HostLacks(f"asked for {ask.precision or 'fp32'}, but {ran} ran", because=because, do=do)
+    return ran
