@@ -1,9 +1,9 @@
 """Lock -> something that can run: a virtual environment, kept under the lock's digest, whole or not there.
 
-    environments/<key>/venv/         the environment; its scripts find their interpreter beside them
-    environments/<key>/container/    the same environment's bin/ and pyvenv.cfg for the CPython of a base image
-    environments/<key>/lock.json     what is in it
-    environments/<key>.partial/      one that is being made; the next maker removes what a killed one left
+environments/<key>/venv/         the environment; its scripts find their interpreter beside them
+environments/<key>/container/    the same environment's bin/ and pyvenv.cfg for the CPython of a base image
+environments/<key>/lock.json     what is in it
+environments/<key>.partial/      one that is being made; the next maker removes what a killed one left
 """
 
 from __future__ import annotations

@@ -24,7 +24,14 @@ else:
     import tomli as tomllib
 
 DEFAULT = "pypi"
-UNREACHABLE = ("dns error", "error sending request", "connection refused", "failed to fetch", "timed out", "tls")
+UNREACHABLE = (
+    "dns error",
+    "error sending request",
+    "connection refused",
+    "failed to fetch",
+    "timed out",
+    "tls",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +114,14 @@ def resolve(
         project = Path(folder) / "pyproject.toml"
         project.write_text(_project(packages, constraints, python, indexes), encoding="utf-8")
         arguments = ["pip", "compile", "--quiet", "--format", "pylock.toml", "--only-binary", ":all:"]
-        arguments += ["--python-version", python, "--python-platform", platform, "--no-header", "--no-annotate"]
+        arguments += [
+            "--python-version",
+            python,
+            "--python-platform",
+            platform,
+            "--no-header",
+            "--no-annotate",
+        ]
         arguments += ["--offline"] if offline else []
         done = uv([*arguments, "-o", "pylock.toml", "pyproject.toml"], cwd=Path(folder))
         if done.returncode:
@@ -123,7 +137,10 @@ def _project(packages: Packages, constraints: list[str], python: str, indexes: I
     lines += [f"dependencies = {json.dumps(list(packages.requirements))}"]
     lines += ["[tool.uv]", f"constraint-dependencies = {json.dumps(constraints)}"]
     if packages.index:
-        lines += ["[tool.uv.sources]", *(f'{name} = {{ index = "{alias}" }}' for name, alias in packages.index.items())]
+        lines += [
+            "[tool.uv.sources]",
+            *(f'{name} = {{ index = "{alias}" }}' for name, alias in packages.index.items()),
+        ]
     for name, alias in {alias: name for name, alias in packages.index.items()}.items():
         address = indexes.address(name, alias)
         lines += ["[[tool.uv.index]]", f'name = "{name}"', f'url = "{address}"', "explicit = true"]
@@ -199,7 +216,10 @@ def uv_error(step: str, done: subprocess.CompletedProcess[str], indexes: Indexes
     text = done.stderr.lower()
     if any(mark in text for mark in UNREACHABLE):
         named = ", ".join(indexes.addresses) or DEFAULT
-        do = ["check network, proxy and certificate settings", *ways_out(next(iter(indexes.addresses), DEFAULT))]
+        do = [
+            "check network, proxy and certificate settings",
+            *ways_out(next(iter(indexes.addresses), DEFAULT)),
+        ]
         return HostLacks(f"could not {step} the packages: the index ({named}) gave no answer", because=because, do=do)
     if "no space left" in text:
         do = ["free some space, or choose another cache folder (ENVCTL_CACHE, UV_CACHE_DIR)"]

@@ -1,11 +1,11 @@
 """The job protocol: a folder with `job.json` and arrays in; `result.json`, arrays and artifacts out.
 
-    <folder>/job.json        what the worker shall do; it names no path of this machine
-    <folder>/inputs/N.npy    one array an input, shape [samples, *shape of the model's input]
-    <folder>/result.json     what it did; absent when it died
-    <folder>/outputs/N.npy   one array an output, shape [samples, *shape of the output]
-    <folder>/artifact/       what a conversion made
-    <folder>/worker.log      everything the engine printed
+<folder>/job.json        what the worker shall do; it names no path of this machine
+<folder>/inputs/N.npy    one array an input, shape [samples, *shape of the model's input]
+<folder>/result.json     what it did; absent when it died
+<folder>/outputs/N.npy   one array an output, shape [samples, *shape of the output]
+<folder>/artifact/       what a conversion made
+<folder>/worker.log      everything the engine printed
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Status = Literal[
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """Caps on one worker: memory in bytes, wall time in seconds, number of processes and threads, file size in bytes."""
+    """Caps on one worker: bytes of memory, seconds of wall time, processes and threads, bytes of a file."""
 
     memory: int
     seconds: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -60,7 +61,14 @@ def platform_for(arch: str | None, glibc: str | None) -> str:
 
 
 def find_or_make(
-    stack: Stack, spec: ImageSpec, platform: str, indexes: Indexes, *, offline: bool, refresh: bool
+    stack: Stack,
+    spec: ImageSpec,
+    platform: str,
+    indexes: Indexes,
+    *,
+    offline: bool,
+    refresh: bool,
+    say: Callable[[str], None],
 ) -> Lock:
     """The lock for a stack: the one kept from the last time the same was asked, or a new one from the index."""
     packages = spec.packages(stack)
@@ -68,6 +76,7 @@ def find_or_make(
     kept = cache_root() / "locks" / f"{_question(packages, constraints, stack.version('python'), platform)}.json"
     if kept.is_file() and not refresh:
         return parse(kept.read_text(encoding="utf-8"))
+    say(f"choosing and locking the packages of {spec.title} {stack.version(spec.engine)}")
     locked = resolve(packages, constraints, stack.version("python"), platform, indexes, offline)
     lock = Lock(python=stack.version("python"), platform=platform, packages=tuple(locked))
     write_whole(kept, lock.text())

@@ -138,9 +138,7 @@ def _claim(where: str, owner: str, name: str, value: object, release: dict[str, 
         raise MatrixError(f"{where}: {error}") from error
     source, evidence = own.get("source", release["source"]), own.get("evidence", release["evidence"])
     note = str(own.get("note", ""))
-    return Claim(
-        owner=owner, name=name, condition=condition, source=str(source), evidence=str(evidence), note=note
-    )
+    return Claim(owner=owner, name=name, condition=condition, source=str(source), evidence=str(evidence), note=note)
 
 
 def _check_order(path: Path, releases: list[Release]) -> None:

@@ -176,9 +176,7 @@ def _searchable(provider: _Provider, name: str) -> bool:
 def _with_pins(needs: tuple[_Need, ...], request: Request) -> tuple[_Need, ...]:
     """The needs of a conflict and, for each release that made one, the pin that led to that release."""
     owners = {need.cause.owner.split()[0] for need in needs if isinstance(need.cause, Claim)}
-    led = tuple(
-        _Need(name=pin.name, condition=pin.condition, cause=pin) for pin in request.pins if pin.name in owners
-    )
+    led = tuple(_Need(name=pin.name, condition=pin.condition, cause=pin) for pin in request.pins if pin.name in owners)
     return tuple(dict.fromkeys(led + needs))
 
 

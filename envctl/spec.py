@@ -1,4 +1,4 @@
-"""Image specs (`images/*.toml`): which Python packages make an engine's environment, and which bases it can stand on."""
+"""Image specs (`images/*.toml`): the Python packages of an engine's environment, and the bases it can stand on."""
 
 from __future__ import annotations
 

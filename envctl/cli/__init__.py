@@ -19,6 +19,6 @@ def main() -> None:
         raise SystemExit(130) from None
 
 
-def _as_interrupt(number: int, frame: FrameType | None) -> None:
+def _as_interrupt(_number: int, _frame: FrameType | None) -> None:
     """A polite kill cleans up as Ctrl-C does."""
     raise KeyboardInterrupt

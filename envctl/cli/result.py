@@ -17,7 +17,11 @@ def print_outcome(outcome: Outcome) -> None:
     """Status, stacks, verdict with the worst tensor, artifacts, timings."""
     console = Console(soft_wrap=True, highlight=False)
     status_line(console, outcome.status, outcome.note)
-    row(console, "model", f"{outcome.model.path} (sha256 {outcome.model.sha256[:12]})" if outcome.model else "")
+    row(
+        console,
+        "model",
+        f"{outcome.model.path} (sha256 {outcome.model.sha256[:12]})" if outcome.model else "",
+    )
     for role, prepared in (("target", outcome.target), ("reference", outcome.reference)):
         if prepared:
             row(console, role, stack_line(prepared))
@@ -78,4 +82,8 @@ def print_plan(role: str, plan: Plan) -> None:
         row(console, "package", f"{requirement}  (index {plan.packages.index.get(name, 'pypi')})")
     row(console, "base image", plan.base)
     for claim in plan.stack.unmet:
-        row(console, "unmet", f"{claim.owner} needs {claim.name} {claim.condition}, unknown here  [{claim.source}]")
+        row(
+            console,
+            "unmet",
+            f"{claim.owner} needs {claim.name} {claim.condition}; this host has none  [{claim.source}]",
+        )

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -20,11 +19,11 @@ from envctl.workflow.ask import Ask, Precision, Task
 class _RunGroup(TyperGroup):
     """Takes what follows a bare `--` as a command to run inside the environment."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
         before = args[: args.index("--")] if "--" in args else args
         if "--" in args and not set(before) & set(self.commands):
             args = [*before, "exec", *args[len(before) :]]
-        return cast(list[str], super().parse_args(ctx, args))
+        return super().parse_args(ctx, args)
 
 
 app = typer.Typer(
@@ -34,7 +33,6 @@ app = typer.Typer(
     subcommand_metavar="convert|infer|verify MODEL, or -- COMMAND",
 )
 
-Version = typer.Option
 Model = Annotated[Path, typer.Argument(help="An ONNX file.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 PrecisionOption = Annotated[str | None, typer.Option("--precision", help="fp32 (default), fp16, bf16.")]
@@ -45,7 +43,6 @@ Input = Annotated[str, typer.Option("--input", help="FILE.npz with an array for 
 Memory = Annotated[str | None, typer.Option("--memory", help="Memory cap of a worker, e.g. 8g.")]
 Timeout = Annotated[int, typer.Option("--timeout", min=1, help="Time cap of a worker in seconds.")]
 Threads = Annotated[int, typer.Option(min=0, help="Threads of the engine; 0: its own choice.")]
-Gpu = Annotated[str | None, typer.Option("--gpu", help="Compute capability to build for, e.g. 8.9.")]
 Atol = Annotated[float | None, typer.Option(min=0, help="Error limit in units of the output's scale.")]
 Cosine = Annotated[float | None, typer.Option(min=-1, max=1, help="Least cosine of a sample.")]
 Top1 = Annotated[float | None, typer.Option(min=0, max=1, help="Least top-1 agreement.")]
@@ -67,6 +64,7 @@ def run(
     cuda: Annotated[str | None, typer.Option("--cuda", help="CUDA version.")] = None,
     cudnn: Annotated[str | None, typer.Option("--cudnn", help="cuDNN version.")] = None,
     python: Annotated[str | None, typer.Option("--python", help="CPython of the environment, e.g. 3.11.")] = None,
+    gpu: Annotated[str | None, typer.Option("--gpu", help="Compute capability to build for, e.g. 8.9.")] = None,
     pin: Annotated[list[str], typer.Option("--pin", metavar="NAME=SPEC", help="Any other component.")] = [],  # noqa: B006
     runner: Annotated[str, typer.Option("--runner", help="auto, local or docker.")] = "auto",
     index: Annotated[list[str], typer.Option("--index", metavar="ALIAS=URL", help="Address of an index.")] = [],  # noqa: B006
@@ -81,7 +79,13 @@ def run(
 
     def ask(task: Task, **options: Any) -> Ask:
         engine, pins = engine_and_pins(engines, pin)
-        environment = {"runner": runner, "index": tuple(index), "offline": offline, "refresh": refresh_lock}
+        environment: dict[str, Any] = {
+            "runner": runner,
+            "index": tuple(index),
+            "offline": offline,
+            "refresh": refresh_lock,
+            "gpu": gpu,
+        }
         return Ask(task=task, engine=engine, pins=pins, **environment, **options)
 
     ctx.obj = ask
@@ -97,7 +101,6 @@ def convert(
     seed: Seed = 0,
     samples: Samples = 16,
     shape: Shape = [],  # noqa: B006
-    gpu: Gpu = None,
     reference: Reference = None,
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Compare with the reference.")] = True,
     atol: Atol = None,
@@ -169,11 +172,11 @@ def execute(ctx: typer.Context, arguments: Annotated[list[str], typer.Argument()
     raise typer.Exit(code)
 
 
-PLAIN = ("model", "seed", "samples", "gpu", "atol", "cosine", "top1", "threads", "keep")
+PLAIN = ("model", "seed", "samples", "atol", "cosine", "top1", "threads", "keep")
 
 
-def _options(given: dict[str, Any]) -> Callable[[], dict[str, Any]] | Any:
-    """The options that tasks share, in the form `Ask` has them; read lazily, so that errors are shown in one place."""
+def _options(given: dict[str, Any]) -> dict[str, Any]:
+    """The options that tasks share, in the form `Ask` has them; those with a grammar of their own are left raw."""
     return {name: given[name] for name in PLAIN if name in given} | {"raw": given}
 
 

@@ -16,10 +16,30 @@ _KNOWN: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"PK\x03\x04", "a zip archive (a .keras file, a torch checkpoint or a packed model)", _NOT_YET),
     (4, b"TFL3", "a TensorFlow Lite model", _NOT_YET),
     (0, b"\x1f\x8b", "a gzip file", "unpack it first: gunzip"),
-    (0, b"\x80\x02", "a Python pickle (a torch checkpoint?)", "export the model to ONNX; envctl opens no pickle"),
-    (0, b"\x80\x03", "a Python pickle (a torch checkpoint?)", "export the model to ONNX; envctl opens no pickle"),
-    (0, b"\x80\x04", "a Python pickle (a torch checkpoint?)", "export the model to ONNX; envctl opens no pickle"),
-    (0, b"\x80\x05", "a Python pickle (a torch checkpoint?)", "export the model to ONNX; envctl opens no pickle"),
+    (
+        0,
+        b"\x80\x02",
+        "a Python pickle (a torch checkpoint?)",
+        "export the model to ONNX; envctl opens no pickle",
+    ),
+    (
+        0,
+        b"\x80\x03",
+        "a Python pickle (a torch checkpoint?)",
+        "export the model to ONNX; envctl opens no pickle",
+    ),
+    (
+        0,
+        b"\x80\x04",
+        "a Python pickle (a torch checkpoint?)",
+        "export the model to ONNX; envctl opens no pickle",
+    ),
+    (
+        0,
+        b"\x80\x05",
+        "a Python pickle (a torch checkpoint?)",
+        "export the model to ONNX; envctl opens no pickle",
+    ),
 )
 
 

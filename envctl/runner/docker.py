@@ -66,7 +66,16 @@ class DockerRunner:
         base = _base(environment)
         _hand_over(job.folder)
         source = f"/source/{job.source.name}"
-        inside = [f"{PREFIX}/bin/python", "-I", "/opt/worker", "--job", "/job", "--source", source, "--contained"]
+        inside = [
+            f"{PREFIX}/bin/python",
+            "-I",
+            "/opt/worker",
+            "--job",
+            "/job",
+            "--source",
+            source,
+            "--contained",
+        ]
         mounts = _mounts(job, environment)
         write_reproduce(job, _as_command(base.tag, inside, mounts, job), {})
         container = self.client.containers.create(
@@ -97,7 +106,7 @@ class DockerRunner:
         docker = shutil.which("docker")
         if docker is None:
             raise HostLacks("the docker program is not installed", do=["install it, or use --runner local"])
-        here, user = os.getcwd(), f"{os.getuid()}:{os.getgid()}"
+        here, user = str(Path.cwd()), f"{os.getuid()}:{os.getgid()}"
         flags = ["--rm", "--init", "-i", "--network", "none", "--read-only", "--tmpfs", "/tmp"]
         flags += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user", user]
         flags += ["--workdir", here, "-v", f"{here}:{here}"] + (["-t"] if os.isatty(0) and os.isatty(1) else [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -32,11 +33,19 @@ class LocalRunner:
         found = interpreters()
         return {minor: str(path) for minor, path in found.items() if int(minor.split(".")[1]) >= OLDEST_PYTHON}
 
-    def glibc(self, python: str) -> str | None:  # noqa: ARG002 - the host's, whatever the Python
+    def glibc(self, python: str) -> str | None:
         return None
 
     def run(self, job: Job, environment: Environment) -> Result:
-        command = [str(environment.python), "-I", str(WORKER), "--job", str(job.folder), "--source", str(job.source)]
+        command = [
+            str(environment.python),
+            "-I",
+            str(WORKER),
+            "--job",
+            str(job.folder),
+            "--source",
+            str(job.source),
+        ]
         write_reproduce(job, command, CLEAN)
         process = subprocess.Popen(
             command,
@@ -75,8 +84,6 @@ class LocalRunner:
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """End the worker and whatever it started: they share a session of their own."""
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
     process.wait()

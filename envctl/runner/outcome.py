@@ -64,8 +64,14 @@ def tail(folder: Path, lines: int) -> str:
 def write_reproduce(job: Job, command: Sequence[str], environment: Mapping[str, str]) -> None:
     """Write `reproduce.sh`, which does the step again; kept in the folder of a job that failed."""
     variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in sorted(environment.items()))
-    script = f"#!/bin/sh\n# Does this step again. The log is worker.log, the answer result.json.\ncd {shlex.quote(str(job.folder))} || exit\n"
-    script += f"exec env -i {variables} {shlex.join(command)}\n" if environment else f"exec {shlex.join(command)}\n"
+    start = f"env -i {variables} " if environment else ""
+    lines = [
+        "#!/bin/sh",
+        "# Does this step again. The log is worker.log, the answer result.json.",
+        f"cd {shlex.quote(str(job.folder))} || exit",
+        f"exec {start}{shlex.join(command)}",
+    ]
+    script = "\n".join(lines) + "\n"
     path = job.folder / "reproduce.sh"
     path.write_text(script, encoding="utf-8")
     path.chmod(0o755)

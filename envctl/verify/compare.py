@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import isnan
 from typing import TYPE_CHECKING, Any, Literal
 
 from envctl.verify.response import Response
@@ -55,11 +56,14 @@ class Verdict:
 def relative(difference: Difference) -> float:
     """The largest error in units of the output's scale; not-a-number counts as infinite."""
     ratio = difference.max_abs / difference.scale if difference.scale else difference.max_abs
-    return ratio if ratio == ratio else float("inf")
+    return float("inf") if isnan(ratio) else ratio
 
 
 def judge(
-    reference: Mapping[str, Array], target: Mapping[str, Array], tolerance: Tolerance, responses: list[Response]
+    reference: Mapping[str, Array],
+    target: Mapping[str, Array],
+    tolerance: Tolerance,
+    responses: list[Response],
 ) -> Verdict:
     """The verdict on `target` ([samples, ...] an output, in the reference's order) by a precision's tolerance."""
     refusals = _refusals(reference, tolerance, responses)
@@ -128,7 +132,7 @@ def _errors(before: Array, after: Array) -> Array:
     import numpy as np
 
     with np.errstate(invalid="ignore"):
-        error = np.abs(after - before)
+        error: Array = np.abs(after - before)
     error[(before == after) | (np.isnan(before) & np.isnan(after))] = 0.0
     error[np.isnan(error)] = np.inf
     return error
@@ -194,9 +198,10 @@ def class_axis(array: Array) -> int | None:
 
 
 def _judged(measured: Difference, tolerance: Tolerance, fails: list[str]) -> Difference:
-    from dataclasses import replace
-
-    limits = (("max abs error", measured.max_abs, tolerance.max_abs), ("p99.9", measured.p999_abs, tolerance.p999_abs))
+    limits = (
+        ("max abs error", measured.max_abs, tolerance.max_abs),
+        ("p99.9", measured.p999_abs, tolerance.p999_abs),
+    )
     for what, value, limit in limits:
         if limit is not None and not value <= limit * measured.scale:
             fails.append(f"{what} {value:.2e} > {limit:g} x scale {measured.scale:.3g}")

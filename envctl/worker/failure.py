@@ -1,6 +1,12 @@
 """Failures that a worker foresees. `kind` is one of the statuses of the job protocol (envctl/job.py)."""
 
-OUT_OF_MEMORY_WORDS = ("bad_alloc", "cannot allocate memory", "out of memory", "bad allocation", "failed to allocate")
+OUT_OF_MEMORY_WORDS = (
+    "bad_alloc",
+    "cannot allocate memory",
+    "out of memory",
+    "bad allocation",
+    "failed to allocate",
+)
 
 
 class StepFailed(Exception):

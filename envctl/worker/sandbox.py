@@ -77,7 +77,11 @@ def no_network():
     uid, gid = os.getuid(), os.getgid()
     if libc.unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0:
         return "not isolated: unshare: " + os.strerror(ctypes.get_errno())
-    for path, text in (("setgroups", "deny"), ("uid_map", "%d %d 1" % (uid, uid)), ("gid_map", "%d %d 1" % (gid, gid))):
+    for path, text in (
+        ("setgroups", "deny"),
+        ("uid_map", "%d %d 1" % (uid, uid)),
+        ("gid_map", "%d %d 1" % (gid, gid)),
+    ):
         try:
             with open("/proc/self/" + path, "w") as stream:
                 stream.write(text)

@@ -1,1 +1,1 @@
-"""The whole run, step by step: ask -> plan -> environment -> jobs -> verdict. The only package that knows all others."""
+"""The whole run, step by step: ask -> plan -> environment -> jobs -> verdict. It alone knows all others."""

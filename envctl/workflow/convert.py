@@ -170,9 +170,7 @@ def _run_target(work: Work, feeds: Mapping[str, Array]) -> dict[str, Array]:
     """Convert, run what was made, and read back the precision that ran."""
     converted = _convert(work)
     artifacts = list(converted.artifacts)
-    job = steps.job(
-        work.folder / "infer", "infer", work.target, artifacts[0], artifacts[1:], work.ask, work.limits
-    )
+    job = steps.job(work.folder / "infer", "infer", work.target, artifacts[0], artifacts[1:], work.ask, work.limits)
     result = steps.run(steps.with_inputs(job, feeds), work.target, work.runner)
     work.outcome.results["infer"] = result
     written = model.read(artifacts[0]) if artifacts[0].suffix == ".onnx" else None
@@ -182,7 +180,13 @@ def _run_target(work: Work, feeds: Mapping[str, Array]) -> dict[str, Array]:
 
 def _convert(work: Work) -> Result:
     job = steps.job(
-        work.folder / "convert", "convert", work.target, work.source.path, work.source.files()[1:], work.ask, work.limits
+        work.folder / "convert",
+        "convert",
+        work.target,
+        work.source.path,
+        work.source.files()[1:],
+        work.ask,
+        work.limits,
     )
     result = steps.run(job, work.target, work.runner)
     work.outcome.results["convert"] = result

@@ -10,7 +10,8 @@ from envctl.errors import BadInput
 from envctl.host import HostFacts
 from envctl.model import ModelFacts
 from envctl.spec import ImageSpec
-from envctl.tree import canonical_json, deliver as copy_whole, disk_errors, sha256_of, write_whole
+from envctl.tree import canonical_json, disk_errors, sha256_of, write_whole
+from envctl.tree import deliver as copy_whole
 from envctl.workflow.ask import Ask
 from envctl.workflow.outcome import Outcome, sidecar
 

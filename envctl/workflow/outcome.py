@@ -88,9 +88,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
         "constraints": {name: list(specs) for name, specs in plan.stack.constraints.items()},
         "index": plan.packages.index,
         "base": plan.base,
-        "unmet": [
-            {"claim": f"{c.owner} needs {c.name} {c.condition}", "source": c.source} for c in plan.stack.unmet
-        ],
+        "unmet": [{"claim": f"{c.owner} needs {c.name} {c.condition}", "source": c.source} for c in plan.stack.unmet],
     }
 
 

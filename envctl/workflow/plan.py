@@ -36,7 +36,7 @@ class Plan:
 
 def choose_runner(wanted: str) -> tuple[Runner, str]:
     """The runner to use and why; `auto` takes the first that can work here."""
-    reasons = []
+    reasons: list[str] = []
     known = runners()
     for runner in known:
         if wanted not in ("auto", runner.name):
@@ -53,7 +53,7 @@ def choose_runner(wanted: str) -> tuple[Runner, str]:
 def known_facts(host: HostFacts, runner: Runner, model: ModelFacts | None, gpu: str | None) -> dict[str, Known]:
     """What the solver must take as it is: Pythons, the host's facts, and the model's opset and IR version."""
     pythons = runner.pythons()
-    known = {"python": Known(values=tuple(pythons), origin=f"{runner.name} runner: {', '.join(pythons.values())}")}
+    known = {"python": Known(values=tuple(pythons), origin=f"CPythons of the {runner.name} runner")}
     for name in HOST_FACTS:
         fact = host.facts.get(name)
         if fact and fact.value:
@@ -111,7 +111,10 @@ def _check_domains(spec: ImageSpec, model: ModelFacts) -> None:
         names = ", ".join(f"{domain}:{op}" for domain, op in foreign[:5])
         because = [
             Reason(text=f"{model.path.name} uses {names}", source="its header"),
-            Reason(text=f"{spec.title} knows {', '.join(sorted(spec.domains))}", source=f"images/{spec.engine}.toml"),
+            Reason(
+                text=f"{spec.title} knows {', '.join(sorted(spec.domains))}",
+                source=f"images/{spec.engine}.toml",
+            ),
         ]
         do = ["replace the custom operators before exporting, or define them as functions of the model"]
         raise NoStack(f"{spec.title} has no operator {names}", because=because, do=do)

@@ -26,12 +26,10 @@ class Prepared:
 def prepare(plan: Plan, ask: Ask, host: HostFacts, indexes: Indexes, listener: Listener) -> Prepared:
     """The environment of a plan, found or made."""
     platform = lock.platform_for(host.value("arch"), plan.glibc or host.value("glibc"))
-    listener.say(f"locking {plan.title}")
     locked = lock.find_or_make(
-        plan.stack, plan.spec, platform, indexes, offline=ask.offline, refresh=ask.refresh
+        plan.stack, plan.spec, platform, indexes, offline=ask.offline, refresh=ask.refresh, say=listener.say
     )
     interpreter = environment.interpreter_for(locked.python, _interpreters(locked.python))
-    listener.say(f"environment of {plan.title}")
     made = environment.find_or_make(locked, interpreter, indexes, offline=ask.offline, say=listener.say)
     return Prepared(plan=plan, environment=made)
 
@@ -59,7 +57,10 @@ def check_versions(prepared: Prepared, result: Result) -> None:
         expected = locked or (stack.version(name) if name in stack.choices else None)
         if expected and not _same(expected, imported):
             because = [
-                Reason(text=f"the lock has {name} {expected}", source=str(prepared.environment.folder / "lock.json")),
+                Reason(
+                    text=f"the lock has {name} {expected}",
+                    source=str(prepared.environment.folder / "lock.json"),
+                ),
                 Reason(text=f"the worker imported {name} {imported}", source=str(result.folder / "result.json")),
             ]
             do = [f"delete {prepared.environment.folder}: something changed it"]

@@ -58,7 +58,12 @@ def _read_model(ask: Ask) -> ModelFacts:
 
 
 def _target(
-    ask: Ask, host: host_module.HostFacts, runner: Runner, indexes: Indexes, facts: ModelFacts | None, listener: Listener
+    ask: Ask,
+    host: host_module.HostFacts,
+    runner: Runner,
+    indexes: Indexes,
+    facts: ModelFacts | None,
+    listener: Listener,
 ) -> Prepared:
     known = known_facts(host, runner, facts, ask.gpu)
     plan = plan_target(matrix.load(), ask, known, runner, facts)

@@ -14,8 +14,8 @@ state = {}
 def open_engine():
     """Import whichever TensorRT this environment has; the bindings do not find the library by themselves."""
     try:
-        import tensorrt_rtx_libs  # noqa: F401
         import tensorrt_rtx_bindings as library
+        import tensorrt_rtx_libs  # noqa: F401
     except ImportError:
         import tensorrt as library
     state["library"] = library
@@ -53,7 +53,9 @@ def parse(logger, builder, source):
     parser = library.OnnxParser(network, logger)
     if not parser.parse_from_file(source):
         errors = [parser.get_error(index) for index in range(parser.num_errors)]
-        raise StepFailed("unsupported", "; ".join(describe(error) for error in errors) or "the parser refused the model")
+        raise StepFailed(
+            "unsupported", "; ".join(describe(error) for error in errors) or "the parser refused the model"
+        )
     return network, parser
 
 
@@ -77,16 +79,18 @@ def profile(builder, config, network, shapes):
 
 
 def choose_gpus(config, wanted):
-    """Build for the named compute capabilities ("8.9"), or for all that this version lists when none is named."""
+    """Build for the named compute capabilities ("8.9"). None named: what the library builds for by itself, which is
+    Ampere and later but not Turing: https://docs.nvidia.com/deeplearning/tensorrt-rtx/latest/inference-library/cpu-engines.html"""
+    if not wanted:
+        return "the library's default"
     listed = capabilities()
     missing = [name for name in wanted if name not in listed]
     if missing:
         raise StepFailed("no-device", "compute capability %s is not among %s" % (missing, sorted(listed)))
-    chosen = sorted(wanted or listed, key=float)
-    config.num_compute_capabilities = len(chosen)
-    for index, name in enumerate(chosen):
+    config.num_compute_capabilities = len(wanted)
+    for index, name in enumerate(wanted):
         config.set_compute_capability(listed[name], index)
-    return chosen
+    return " ".join(wanted)
 
 
 def capabilities():
@@ -111,7 +115,7 @@ def convert(source, target, options):
     with open(os.path.join(target, "model.plan"), "wb") as stream:
         stream.write(plan)
     del parser
-    read_back = {"compute_capabilities": " ".join(gpus), "layers_before_fusion": str(layers)}
+    read_back = {"compute_capabilities": gpus, "layers_before_fusion": str(layers)}
     return {"artifacts": ["model.plan"], "read_back": read_back}
 
 
