@@ -9,11 +9,13 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from envctl.tree import payload
 
 PROBES = ("system", "nvidia")
 PROBE_SECONDS = 5.0
+Probes: TypeAlias = "list[tuple[str, subprocess.Popen[bytes]]]"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +45,7 @@ class HostFacts:
         return {name: self.value(name) for name in names}
 
 
-def start_probes() -> list[tuple[str, subprocess.Popen[bytes]]]:
+def start_probes() -> Probes:
     """All probes, running side by side; hand them to `collect`."""
     command = [sys.executable, "-I", "-S"]
     return [
@@ -60,7 +62,7 @@ def start_probes() -> list[tuple[str, subprocess.Popen[bytes]]]:
     ]
 
 
-def collect(running: list[tuple[str, subprocess.Popen[bytes]]]) -> HostFacts:
+def collect(running: Probes) -> HostFacts:
     """The facts the probes printed; a probe that hangs or dies costs its own facts only, and is named."""
     facts: dict[str, Fact] = {}
     for name, process in running:

@@ -50,15 +50,17 @@ def parse_pin(name: str, text: str) -> Condition:
     spec = text.strip()
     try:
         if spec and (spec[0].isdigit() or spec[0] == "v"):
-            Version(spec)
-            return Condition(any=(f"=={spec.lstrip('v')}.*",))
-        SpecifierSet(spec)
+            version = Version(spec)
+            # 8.6rc1, 8.6.post1 and 8.6+cu12 name one version: PEP 440 knows no wildcard behind them
+            wildcard = ".*" if str(version) == version.base_version else ""
+            return Condition(any=(f"=={version}{wildcard}",))
+        empty = not len(SpecifierSet(spec))
     except (InvalidVersion, InvalidSpecifier) as error:
         raise BadInput(
             f"{name} {text!r} is not a version",
             do=[f"write a version (--pin {name}=8.6) or a specifier (--pin '{name}=>=8.6,<9')"],
         ) from error
-    if not spec:
+    if empty:
         raise BadInput(f"the pin for {name} is empty", do=[f"write --pin {name}=VERSION"])
     return Condition(any=(spec,))
 

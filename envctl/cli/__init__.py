@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -10,6 +11,8 @@ from types import FrameType
 def main() -> None:
     """Entry point of the `envctl` program."""
     signal.signal(signal.SIGTERM, _as_interrupt)
+    # numpy only makes inputs and compares: a thread a core for its algebra would cost more than they do
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         from envctl.cli.app import app
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+from packaging.utils import canonicalize_name
+
 from envctl.errors import BadInput
 from envctl.solver import Pin
 from envctl.versions import parse_pin
@@ -40,12 +44,14 @@ def _pin(name: str, value: str, said: str) -> Pin:
 
 
 def _general(text: str) -> Pin:
-    """NAME=SPEC; as `==` is common, NAME==1.2 is read too."""
-    name, found, spec = text.partition("=")
-    if not (found and name.strip()):
+    """NAME=SPEC; as people write them, NAME==1.2 (the same as NAME=1.2) and NAME>=1.2 are read too."""
+    found = re.fullmatch(r"\s*([A-Za-z0-9][\w.-]*?)\s*([=<>!~].*)", text)
+    if not found:
         raise BadInput(f"--pin {text!r} is not NAME=SPEC", do=["for example --pin numpy=1.26 or --pin 'numpy=<2'"])
-    spec = spec if not spec.startswith("=") else spec[1:]
-    return _pin(name.strip().rstrip("<>!~").lower().replace("_", "-"), spec, f"--pin {text}")
+    name, spec = found.groups()
+    spec = spec.removeprefix("=")
+    spec = spec if spec.startswith("==") else spec.removeprefix("=")
+    return _pin(canonicalize_name(name), spec, f"--pin {text}")
 
 
 def _refuse_doubles(pins: list[Pin]) -> None:

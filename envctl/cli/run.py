@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from typer.core import TyperGroup
 
-from envctl.cli.pins import engine_and_pins
 from envctl.cli.screen import Screen, guarded
 from envctl.errors import BadInput
-from envctl.workflow.ask import Ask, Precision, Task
+
+if TYPE_CHECKING:
+    from envctl.workflow.ask import Ask, Precision, Task
 
 
 class _RunGroup(TyperGroup):
@@ -78,6 +79,9 @@ def run(
     }  # fmt: skip
 
     def ask(task: Task, **options: Any) -> Ask:
+        from envctl.cli.pins import engine_and_pins
+        from envctl.workflow.ask import Ask
+
         engine, pins = engine_and_pins(engines, pin)
         environment: dict[str, Any] = {
             "runner": runner,
@@ -183,12 +187,15 @@ def _options(given: dict[str, Any]) -> dict[str, Any]:
 def _finish(make: Callable[..., Ask], task: Task, options: dict[str, Any], as_json: bool) -> None:
     screen = Screen(as_json)
     with guarded(screen):
+        from envctl.host import start_probes
+
+        probes = start_probes()  # they run while the rest is being imported
         raw = options.pop("raw")
         ask = _read(make(task, **options), raw)
         from envctl.workflow.outcome import as_data
         from envctl.workflow.run import run as perform
 
-        outcome = perform(ask, screen)
+        outcome = perform(ask, screen, probes)
         screen.quiet()
         if as_json:
             screen.print_json(as_data(outcome))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from envctl.errors import EnvctlError
-from envctl.report import error_text
-from envctl.workflow.outcome import plan_data
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -60,10 +57,13 @@ class Screen:
         """Show an error and the plans that led to it."""
         self.quiet()
         if self.as_json:
+            from envctl.workflow.outcome import plan_data
+
             plans = {role: plan_data(plan) for role, plan in self.plans.items()}
             self.print_json({"status": "error", "error": error.as_data(), "plans": plans})
             return
         from envctl.cli.result import print_plan
+        from envctl.report import error_text
 
         for role, plan in self.plans.items():
             print_plan(role, plan)
@@ -72,6 +72,8 @@ class Screen:
     @staticmethod
     def print_json(data: dict[str, Any]) -> None:
         """One JSON document on standard output; infinities and NaN, which JSON lacks, as words."""
+        import json
+
         print(json.dumps(_plain(data), indent=2, sort_keys=True))
 
 

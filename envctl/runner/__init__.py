@@ -8,6 +8,10 @@ from typing import Protocol
 from envctl.environment import Environment
 from envctl.job import Job, Result
 
+# What every worker's environment variables are. Nothing of the caller's shell reaches an engine: a stray
+# LD_LIBRARY_PATH would change what was pinned. numpy does no algebra here: without the cap its import starts a thread
+# a core, which costs more than all the rest of the import.
+VARIABLES = {"LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", "OPENBLAS_NUM_THREADS": "1"}
 WORKER = Path(__file__).resolve().parent.parent / "worker"
 
 

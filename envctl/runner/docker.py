@@ -14,7 +14,7 @@ from envctl.environment import PREFIX, Environment
 from envctl.errors import HostLacks
 from envctl.host import interpreters
 from envctl.job import Job, Result
-from envctl.runner import WORKER
+from envctl.runner import VARIABLES, WORKER
 from envctl.runner.outcome import outcome, write_reproduce
 from envctl.spec import Base, base_for, bases
 
@@ -177,7 +177,7 @@ def _shut_in(job: Job, mounts: list[tuple[str, str]]) -> dict[str, Any]:
         "mem_limit": job.limits.memory,
         "memswap_limit": job.limits.memory,
         "pids_limit": job.limits.processes,
-        "environment": {"LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"},
+        "environment": VARIABLES,
     }
 
 
@@ -186,6 +186,7 @@ def _as_command(image: str, inside: list[str], mounts: list[tuple[str, str]], jo
     flags = ["--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
     flags += [f"--user={_user()}", f"--memory={job.limits.memory}", f"--memory-swap={job.limits.memory}"]
     flags += [f"--pids-limit={job.limits.processes}", "--workdir=/job", f"--volume={job.folder}:/job"]
+    flags += [f"--env={name}={value}" for name, value in VARIABLES.items()]
     flags += [f"--volume={here}:{target}:ro" for here, target in mounts]
     return ["docker", "run", "--rm", *flags, image, *inside]
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 
 from envctl.environment import Environment
 from envctl.host import interpreters
 from envctl.job import Job, Result
-from envctl.runner import WORKER
+from envctl.runner import VARIABLES, WORKER
 from envctl.runner.outcome import outcome, write_reproduce
 
 OLDEST_PYTHON = 8  # the worker's floor: CPython 3.8
-# Nothing of the caller's shell reaches an engine: a stray LD_LIBRARY_PATH would change what was pinned.
-CLEAN = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
+CLEAN = {"PATH": "/usr/bin:/bin", **VARIABLES}
 
 
 class LocalRunner:
@@ -58,10 +58,7 @@ class LocalRunner:
         )
         self.running.add(process)
         try:
-            process.wait(timeout=job.limits.seconds)
-            timed_out = False
-        except subprocess.TimeoutExpired:
-            timed_out = True
+            timed_out = not _ends_within(process, job.limits.seconds)
         finally:
             _kill(process)
             self.running.discard(process)
@@ -80,6 +77,21 @@ class LocalRunner:
     def stop(self) -> None:
         for process in list(self.running):
             _kill(process)
+
+
+def _ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Whether the process ends in time. `Popen.wait` with a time-out looks every 50 ms; the kernel tells at once."""
+    try:
+        handle = os.pidfd_open(process.pid)
+    except OSError:  # before Linux 5.3
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=seconds)
+        return process.poll() is not None
+    try:
+        ended, _, _ = select.select([handle], [], [], seconds)
+        return bool(ended)
+    finally:
+        os.close(handle)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -98,14 +98,15 @@ def perform(work: Work, listener: Listener) -> None:
 
 
 def _compare(work: Work, listener: Listener) -> None:
-    with _timed(work, "inputs"):
-        feeds = _inputs(work)
+    """Both engines side by side; the conversion, which needs no inputs, runs while they are made."""
+    listener.say(f"{work.target.plan.title} converts and runs; the reference runs beside it")
     with _timed(work, "workers"), side_by_side(work.runner) as pool:
-        listener.say(f"{work.target.plan.title} converts and runs; the reference runs beside it")
+        converting = pool.submit(_convert, work)
+        feeds = _inputs(work)
         reference = pool.submit(_run_reference, work, feeds)
-        target = pool.submit(_run_target, work, feeds)
         # whichever fails first ends both: side_by_side kills the other
-        answers, expected = target.result(), reference.result()
+        answers = _run_target(work, converting.result(), feeds)
+        expected = reference.result()
     with _timed(work, "comparison"):
         _judge(work, expected, answers)
 
@@ -166,9 +167,8 @@ def _run_reference(work: Work, feeds: Mapping[str, Array]) -> dict[str, Array]:
     return steps.read_outputs(result)
 
 
-def _run_target(work: Work, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """Convert, run what was made, and read back the precision that ran."""
-    converted = _convert(work)
+def _run_target(work: Work, converted: Result, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """Run what was made, and read back the precision that ran."""
     artifacts = list(converted.artifacts)
     job = steps.job(work.folder / "infer", "infer", work.target, artifacts[0], artifacts[1:], work.ask, work.limits)
     result = steps.run(steps.with_inputs(job, feeds), work.target, work.runner)
@@ -210,7 +210,7 @@ def _infer(work: Work, listener: Listener) -> None:
     feeds = _inputs(work)
     listener.say(f"{work.target.plan.title} converts and runs")
     with _timed(work, "workers"):
-        answers = _run_target(work, feeds)
+        answers = _run_target(work, _convert(work), feeds)
     work.outcome.status = "ran"
     if work.ask.output:
         with disk_errors(work.ask.output):

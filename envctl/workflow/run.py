@@ -23,11 +23,10 @@ from envctl.workflow.plan import choose_runner, known_facts, plan_reference, pla
 from envctl.workflow.prepare import Prepared, check_pins_took_effect, prepare
 
 
-def run(ask: Ask, listener: Listener) -> Outcome:
+def run(ask: Ask, listener: Listener, probes: host_module.Probes) -> Outcome:
     """Do a task on a model; failures with a name are raised (envctl.errors), verdicts are in the outcome."""
     began = time.perf_counter()
     outcome = Outcome(task=ask.task)
-    probes = host_module.start_probes()
     facts = _read_model(ask)
     outcome.model = facts
     convert.check_target(ask, facts)

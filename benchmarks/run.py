@@ -1,0 +1,76 @@
+"""Ratios, each measured in one interleaved run (A B A B …), medians: python benchmarks/run.py [--rounds N]
+
+(a) a warm `envctl run --openvino 2026.4 convert` with its verification, against by_hand.py with the same packages
+(b) `envctl --help` against `python -c "import typer, rich"`
+(c) a warm look-up of an environment (`envctl run … -- true`), against the same import; the network is cut off for it
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+ENGINES = ["openvino==2026.4.1", "onnxruntime==1.31.1", "numpy==2.4.6"]
+ENVCTL = [str(Path(sys.executable).parent / "envctl")]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7)
+    rounds = parser.parse_args().rounds
+    with tempfile.TemporaryDirectory(prefix="envctl-bench-") as folder:
+        imports = [sys.executable, "-c", "import typer, rich"]
+        report("a  warm convert + verify / by hand", *pair(rounds, *conversion(Path(folder))))
+        report("b  envctl --help / import typer, rich", *pair(rounds * 3, [*ENVCTL, "--help"], imports))
+        report("c  warm look-up, no network / import typer, rich", *pair(rounds, lookup(), imports))
+
+
+def conversion(folder: Path) -> tuple[list[str], list[str]]:
+    """The two commands of (a): envctl's, and by_hand.py in a plain environment with the same packages."""
+    from tests.models import mobilenet
+    from uv import find_uv_bin
+
+    model = mobilenet.make(folder / "mobilenet.onnx")
+    plain = folder / "venv"
+    subprocess.run([find_uv_bin(), "venv", "-q", str(plain)], check=True)
+    install = [find_uv_bin(), "pip", "install", "-q", "--compile-bytecode", "--python", str(plain / "bin/python")]
+    subprocess.run([*install, *ENGINES], check=True)
+    ours = [*ENVCTL, "run", "--openvino", "2026.4", "--runner", "local", "convert", str(model), "-o", str(folder / "o")]
+    return ours, [str(plain / "bin/python"), str(ROOT / "benchmarks/by_hand.py"), str(model), str(folder)]
+
+
+def lookup() -> list[str]:
+    """A look-up in a network namespace without interfaces."""
+    command = [*ENVCTL, "run", "--openvino", "2026.4", "--runner", "local", "--", "true"]
+    subprocess.run(command, check=True, capture_output=True)
+    return ["unshare", "--net", *([] if os.getuid() == 0 else ["--map-root-user"]), *command]
+
+
+def pair(rounds: int, ours: list[str], theirs: list[str]) -> tuple[list[float], list[float]]:
+    """Wall seconds of both commands, in turns, after one unmeasured run of each."""
+    seconds(ours), seconds(theirs)
+    times = [(seconds(ours), seconds(theirs)) for _ in range(rounds)]
+    return [a for a, _ in times], [b for _, b in times]
+
+
+def seconds(command: list[str]) -> float:
+    began = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - began
+
+
+def report(name: str, ours: list[float], theirs: list[float]) -> None:
+    ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+    spread = f"{min(ours):.2f}..{max(ours):.2f} s / {min(theirs):.2f}..{max(theirs):.2f} s"
+    print(f"{name:<50} ratio {ratio:.2f}   {statistics.median(ours):.2f} s / {statistics.median(theirs):.2f} s  ({spread})")
+
+
+main()
