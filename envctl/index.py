@@ -56,7 +56,7 @@ class Indexes:
         if alias == DEFAULT or alias in self.addresses:
             return self.addresses.get(alias)
         because = [
-            Reason(text=f"{wanted} is served there only", source="images/"),
+            Reason(text=f"{wanted} are taken from there only", source="images/"),
             Reason(text=f"no address is configured for it ({config_file()}, ENVCTL_INDEX_{alias.upper()})"),
         ]
         raise HostLacks(f"cannot reach the package index {alias!r}", because=because, do=ways_out(alias))
@@ -141,9 +141,10 @@ def _project(packages: Packages, constraints: list[str], python: str, indexes: I
             "[tool.uv.sources]",
             *(f'{name} = {{ index = "{alias}" }}' for name, alias in packages.index.items()),
         ]
-    for name, alias in {alias: name for name, alias in packages.index.items()}.items():
-        address = indexes.address(name, alias)
-        lines += ["[[tool.uv.index]]", f'name = "{name}"', f'url = "{address}"', "explicit = true"]
+    for alias in sorted(set(packages.index.values())):
+        served = [name for name, own in packages.index.items() if own == alias]
+        address = indexes.address(alias, " and ".join(served))
+        lines += ["[[tool.uv.index]]", f'name = "{alias}"', f'url = "{address}"', "explicit = true"]
     if DEFAULT in indexes.addresses:
         address = indexes.addresses[DEFAULT]
         lines += ["[[tool.uv.index]]", f'name = "{DEFAULT}"', f'url = "{address}"', "default = true"]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import sys
 from dataclasses import dataclass, field
+from datetime import date
+from itertools import pairwise
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 from packaging.version import InvalidVersion, Version
 
@@ -21,6 +23,10 @@ else:  # the standard library has it from 3.11
 
 Kind = Literal["engine", "component", "package", "host", "model"]
 EVIDENCE = ("documented", "metadata", "measured", "second-hand", "unverified")
+CLAIM_KEYS = frozenset({"any", "source", "evidence", "checked", "note"})
+RELEASE_KEYS = CLAIM_KEYS - {"any"} | {
+    "version", "released", "requires", "ptx", "provides", "contradicts", "extras",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,40 +101,61 @@ def read_component(path: Path) -> Component:
     """The component described by one TOML file; raises `MatrixError` when the file breaks the format."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise MatrixError(f"{path.name}: not valid TOML: {error}") from error
     if data.get("component") != path.stem:
         raise MatrixError(f"{path.name}: key component must be {path.stem!r}, is {data.get('component')!r}")
-    releases = [_release(path, index, table) for index, table in enumerate(data.get("release", []))]
+    if data.get("kind") not in get_args(Kind):
+        raise MatrixError(f"{path.name}: key kind must be one of {', '.join(get_args(Kind))}")
+    tables = data.get("release", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise MatrixError(f"{path.name}: key release must be tables, each under [[release]]")
+    releases = [_release(path, index, table) for index, table in enumerate(tables)]
     _check_order(path, releases)
-    kind = cast(Kind, data.get("kind", "component"))
-    return Component(name=path.stem, title=data.get("title", path.stem), kind=kind, releases=tuple(releases))
+    return Component(name=path.stem, title=data.get("title", path.stem), kind=data["kind"], releases=tuple(releases))
 
 
 def _release(path: Path, index: int, table: dict[str, object]) -> Release:
     where = f"{path.name}: release {table.get('version', index)}"
+    _check_keys(where, table, RELEASE_KEYS)
     for key in ("version", "source", "evidence", "checked"):
         if not table.get(key):
             raise MatrixError(f"{where}: key {key} is missing")
     version = table["version"]
     if not isinstance(version, str):
         raise MatrixError(f"{where}: key version must be quoted")
-    if table["evidence"] not in EVIDENCE:
-        raise MatrixError(f"{where}: key evidence must be one of {', '.join(EVIDENCE)}")
+    if not isinstance(table["checked"], date):
+        raise MatrixError(f"{where}: key checked must be a date, unquoted")
+    _check_evidence(where, table)
     try:
         Version(version)
     except InvalidVersion as error:
         raise MatrixError(f"{where}: key version: {error}") from error
-    requires = cast(dict[str, object], table.get("requires", {}))
+    requires = table.get("requires", {})
+    if not isinstance(requires, dict):
+        raise MatrixError(f"{where}: key requires must be a table")
     owner = f"{path.stem} {version}"
     claims = [_claim(f"{where}: requires.{name}", owner, name, value, table) for name, value in requires.items()]
     source, evidence = str(table["source"]), str(table["evidence"])
     return Release(component=path.stem, version=version, source=source, evidence=evidence, requires=tuple(claims))
 
 
+def _check_keys(where: str, table: dict[str, object], known: frozenset[str]) -> None:
+    """A misspelt key would be a fact that nobody reads."""
+    for key in sorted(set(table) - known):
+        raise MatrixError(f"{where}: key {key} is unknown; known: {', '.join(sorted(known))}")
+
+
+def _check_evidence(where: str, table: dict[str, object]) -> None:
+    if table.get("evidence") not in (*EVIDENCE, None):
+        raise MatrixError(f"{where}: key evidence must be one of {', '.join(EVIDENCE)}")
+
+
 def _claim(where: str, owner: str, name: str, value: object, release: dict[str, object]) -> Claim:
     """A claim written as a list of specifiers, or as a table with a source of its own."""
     own = cast(dict[str, object], value) if isinstance(value, dict) else {"any": value}
+    _check_keys(where, own, CLAIM_KEYS)
+    _check_evidence(where, own)
     alternatives = own.get("any")
     if not isinstance(alternatives, list) or not alternatives or not all(isinstance(a, str) for a in alternatives):
         raise MatrixError(f"{where}: must be a list of quoted specifiers")
@@ -143,5 +170,7 @@ def _claim(where: str, owner: str, name: str, value: object, release: dict[str, 
 
 def _check_order(path: Path, releases: list[Release]) -> None:
     versions = [Version(release.version) for release in releases]
-    if versions != sorted(set(versions), reverse=True):
-        raise MatrixError(f"{path.name}: releases must stand newest first, each once")
+    for newer, older in pairwise(versions):
+        if newer <= older:
+            what = f"{path.name}: release {older}: key version: releases must stand newest first, each once"
+            raise MatrixError(f"{what}; it stands below {newer}")

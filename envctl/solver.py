@@ -36,12 +36,16 @@ class Known:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """One question for the solver. `deferred` facts may be absent: what they must be is listed as unmet."""
+    """One question for the solver. `deferred` facts may be absent: what they must be is listed as unmet.
+
+    Claims on `foreign` components are about another operating system, and passed over.
+    """
 
     engine: str
     pins: tuple[Pin, ...]
     known: Mapping[str, Known]
     deferred: frozenset[str] = frozenset()
+    foreign: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,9 +135,10 @@ class _Provider(AbstractProvider[Any, Any, str]):
     def candidates(self, name: str) -> list[_Candidate]:
         """Every version the component can have: what is known of it here, else the matrix's releases."""
         known = self.request.known.get(name)
-        releases = {release.version: release for release in self._releases(name)}
         if known is not None:
-            return [_Candidate(name=name, version=value, release=releases.get(value)) for value in known.values]
+            # a fact brings no claims of its own: that a GPU can serve CUDA puts no CUDA into a CPU's stack
+            return [_Candidate(name=name, version=value) for value in known.values]
+        releases = {release.version: release for release in self._releases(name)}
         return [_Candidate(name=name, version=version, release=release) for version, release in releases.items()]
 
     def _releases(self, name: str) -> tuple[Release, ...]:
@@ -182,7 +187,7 @@ def _with_pins(needs: tuple[_Need, ...], request: Request) -> tuple[_Need, ...]:
 
 def _stack(provider: _Provider, request: Request, chosen: list[_Candidate], packages: list[_Need]) -> Stack:
     claims = [claim for candidate in chosen if candidate.release for claim in candidate.release.requires]
-    left = [claim for claim in claims if not provider.takes_part(claim.name)]
+    left = [claim for claim in claims if claim.name not in request.foreign and not provider.takes_part(claim.name)]
     choices = {candidate.name: _choice(candidate, request, claims) for candidate in chosen}
     constraints = _constraints(packages, [claim for claim in left if _is_package(provider, claim.name)])
     unmet = tuple(claim for claim in left if not _is_package(provider, claim.name) and _asked(provider, claim.name))

@@ -160,7 +160,7 @@ def _run_reference(work: Work, feeds: Mapping[str, Array]) -> dict[str, Array]:
     source = model.read(work.ask.reference_model) if work.ask.reference_model else work.source
     prepared, folder = work.outcome.reference, work.folder / "reference"
     job = steps.job(folder, "infer", prepared, source.path, source.files()[1:], work.ask, work.limits)
-    job.options.update(optimise=False, precision="fp32")
+    job.options.update(optimise=False, beside_another=True, precision="fp32")
     job = steps.with_inputs(job, response.with_probes(feeds, work.ask.seed))
     result = steps.run(job, prepared, work.runner)
     work.outcome.results["reference"] = result

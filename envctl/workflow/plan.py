@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from packaging.version import Version
+
 from envctl.errors import BadInput, HostLacks, NoStack, Reason
 from envctl.explain import no_stack
 from envctl.host import HostFacts
@@ -14,8 +16,9 @@ from envctl.solver import Conflict, Known, Pin, Request, Stack, solve
 from envctl.spec import ImageSpec, Packages, base_for, read_spec
 from envctl.workflow.ask import Ask
 
-HOST_FACTS = ("driver", "gpu", "cpu")
+HOST_FACTS = ("driver", "gpu", "cpu", "glibc")
 REFERENCE = "onnxruntime"
+OTHER_SYSTEMS = frozenset({"driver-windows"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +63,9 @@ def known_facts(host: HostFacts, runner: Runner, model: ModelFacts | None, gpu: 
             # one GPU of several is enough for an engine; which one does the work is the job's affair
             values = tuple(dict.fromkeys(fact.value.split())) if name == "gpu" else (fact.value,)
             known[name] = Known(values=values, origin=fact.origin)
+    glibcs = [glibc for python in pythons if (glibc := runner.glibc(python))]
+    if glibcs:
+        known["glibc"] = Known(values=(min(glibcs, key=Version),), origin=f"oldest base of the {runner.name} runner")
     if gpu:
         known["gpu"] = Known(values=(gpu,), origin="--gpu")
     if model:
@@ -72,7 +78,7 @@ def plan(matrix: Matrix, engine: str, pins: tuple[Pin, ...], known: dict[str, Kn
     """The stack for an engine; raises `NoStack` with the proof when there is none."""
     spec = read_spec(engine)
     deferred = frozenset(name for name in (*HOST_FACTS, "opset", "ir") if name not in known)
-    request = Request(engine=engine, pins=pins, known=known, deferred=deferred)
+    request = Request(engine=engine, pins=pins, known=known, deferred=deferred, foreign=OTHER_SYSTEMS)
     answer = solve(matrix, request)
     if isinstance(answer, Conflict):
         raise no_stack(matrix, answer)

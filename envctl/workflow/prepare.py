@@ -68,6 +68,6 @@ def check_versions(prepared: Prepared, result: Result) -> None:
 
 
 def _same(expected: str, imported: str) -> bool:
-    """Whether an engine's own version text (`2026.4.1-22345-abc`) is the locked version."""
+    """Whether an engine's own version text (`2026.4.1-22345-abc`, `1.7.1.116`) is the locked version."""
     rest = imported[len(expected) :]
-    return imported.startswith(expected) and not rest[:1].isdigit() and not rest.startswith(".")
+    return imported.startswith(expected) and not rest[:1].isdigit()

@@ -27,6 +27,9 @@ def session_options(options):
     levels = onnxruntime.GraphOptimizationLevel
     chosen = onnxruntime.SessionOptions()
     chosen.intra_op_num_threads = options.get("threads") or 0
+    if options.get("beside_another"):
+        # threads that wait do so asleep: the engine under test runs on the same cores
+        chosen.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if options.get("optimise") is False:
         chosen.graph_optimization_level = levels.ORT_DISABLE_ALL
     return chosen
