@@ -14,6 +14,12 @@ from pathlib import Path
 
 from envctl.errors import HostLacks, Reason
 
+# what the system says of a path that cannot be written: no right, no such folder (or none can be made), not a folder
+FORBIDDEN = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENOENT,
+    errno.ENAMETOOLONG, errno.ELOOP,
+}  # fmt: skip
+
 
 def payload(folder: str) -> Path:
     """The data folder (`matrices`, `images`, `probes`): inside the installed package, or beside it in a checkout."""
@@ -81,7 +87,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             do = ["free some space, or choose another folder (-o DIR, ENVCTL_CACHE=DIR)"]
             raise HostLacks(f"no space left to write {path}", because=[Reason(text=str(error))], do=do) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
+        if error.errno in FORBIDDEN:
             do = ["choose a folder you may write to (-o DIR, ENVCTL_CACHE=DIR)"]
             raise HostLacks(f"cannot write {path}", because=[Reason(text=str(error))], do=do) from error
         raise

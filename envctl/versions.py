@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
@@ -27,7 +28,18 @@ class Condition:
 def _admits(alternative: str, value: str) -> bool:
     if is_bits(alternative):
         return set(alternative.split(",")) <= set(value.split())
-    return SpecifierSet(alternative).contains(Version(value), prereleases=True)
+    return _specifiers(alternative).contains(_version(value), prereleases=True)
+
+
+@cache
+def _specifiers(text: str) -> SpecifierSet:
+    """A parsed specifier set: a matrix says the same few hundred of them thousands of times."""
+    return SpecifierSet(text)
+
+
+@cache
+def _version(text: str) -> Version:
+    return Version(text)
 
 
 def is_bits(alternative: str) -> bool:
@@ -39,7 +51,7 @@ def parse_condition(alternatives: list[str]) -> Condition:
     """The condition meant by a list of specifiers; raises `ValueError` with the one that cannot be read."""
     for alternative in alternatives:
         try:
-            is_bits(alternative) or SpecifierSet(alternative)
+            is_bits(alternative) or _specifiers(alternative)
         except InvalidSpecifier as error:
             raise ValueError(f"{alternative!r} is not a version specifier") from error
     return Condition(any=tuple(alternatives))

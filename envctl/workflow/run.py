@@ -12,14 +12,14 @@ from pathlib import Path
 from envctl import host as host_module
 from envctl import matrix, model
 from envctl.errors import BadInput
-from envctl.index import Indexes, read_indexes
+from envctl.index import read_indexes
 from envctl.model import ModelFacts
 from envctl.runner import Runner
 from envctl.tree import cache_root, disk_errors
 from envctl.workflow import convert
 from envctl.workflow.ask import Ask, Listener
 from envctl.workflow.outcome import Outcome
-from envctl.workflow.plan import choose_runner, known_facts, plan_reference, plan_target
+from envctl.workflow.plan import Plan, choose_runner, known_facts, plan_reference, plan_target
 from envctl.workflow.prepare import Prepared, check_pins_took_effect, prepare
 
 
@@ -45,7 +45,8 @@ def command(ask: Ask, arguments: list[str], listener: Listener) -> int:
     """Run a program inside the environment; its own exit code comes back."""
     host = host_module.read_host()
     runner, _ = choose_runner(ask.runner)
-    prepared = _target(ask, host, runner, read_indexes(list(ask.index)), None, listener)
+    plan = plan_target(matrix.load(), ask, known_facts(host, runner, None, ask.gpu), runner, None)
+    prepared = _carry_out("target", plan, ask, host, listener)
     listener.say("")
     return runner.command(arguments, prepared.environment)
 
@@ -56,37 +57,29 @@ def _read_model(ask: Ask) -> ModelFacts:
     return model.read(ask.model)
 
 
-def _target(
-    ask: Ask,
-    host: host_module.HostFacts,
-    runner: Runner,
-    indexes: Indexes,
-    facts: ModelFacts | None,
-    listener: Listener,
-) -> Prepared:
-    known = known_facts(host, runner, facts, ask.gpu)
-    plan = plan_target(matrix.load(), ask, known, runner, facts)
-    listener.planned("target", plan)
-    prepared = prepare(plan, ask, host, indexes, listener)
-    check_pins_took_effect(ask, prepared)
-    listener.prepared("target")
-    return prepared
-
-
 def _plan_and_prepare(
     ask: Ask, outcome: Outcome, host: host_module.HostFacts, runner: Runner, listener: Listener
 ) -> None:
     """The target's environment and, where outputs will be compared, the reference's. Both are planned first."""
-    indexes = read_indexes(list(ask.index))
+    facts = matrix.load()
+    target = plan_target(facts, ask, known_facts(host, runner, outcome.model, ask.gpu), runner, outcome.model)
     reference = None
     if convert.will_compare(ask, host) and outcome.model:
         source = model.read(ask.reference_model) if ask.reference_model else outcome.model
-        reference = plan_reference(matrix.load(), known_facts(host, runner, source, None), runner, source)
-    outcome.target = _target(ask, host, runner, indexes, outcome.model, listener)
+        reference = plan_reference(facts, known_facts(host, runner, source, None), runner, source)
+    outcome.target = _carry_out("target", target, ask, host, listener)
     if reference:
-        listener.planned("reference", reference)
-        outcome.reference = prepare(reference, ask, host, indexes, listener)
-        listener.prepared("reference")
+        outcome.reference = _carry_out("reference", reference, ask, host, listener)
+
+
+def _carry_out(role: str, plan: Plan, ask: Ask, host: host_module.HostFacts, listener: Listener) -> Prepared:
+    """The environment of a plan; the pins are the target's."""
+    listener.planned(role, plan)
+    prepared = prepare(plan, ask, host, read_indexes(list(ask.index)), listener)
+    if role == "target":
+        check_pins_took_effect(ask, prepared)
+    listener.prepared(role)
+    return prepared
 
 
 @contextmanager
