@@ -55,3 +55,9 @@ class JobFailed(EnvctlError):
     """A step inside an environment failed; its folder is kept (exit code 5)."""
 
     code = 5
+
+
+class CannotStart(EnvctlError):
+    """The command after `--` is not there or is no program (exit code 127, as a shell has it)."""
+
+    code = 127

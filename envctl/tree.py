@@ -6,7 +6,6 @@ import errno
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,17 +64,6 @@ def write_whole(path: Path, text: str) -> None:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
-
-
-def deliver(source: Path, target: Path) -> None:
-    """Copy a file to its final name through a neighbour, so that a failure leaves nothing that looks finished."""
-    partial = target.with_name(f".partial-{os.getpid()}-{target.name}")
-    with disk_errors(target):
-        try:
-            shutil.copyfile(source, partial)
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 @contextmanager

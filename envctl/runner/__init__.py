@@ -36,7 +36,7 @@ class Runner(Protocol):
         """Run a program of the user's choice inside the environment, in the current folder; its exit code."""
 
     def stop(self) -> None:
-        """Kill what is running."""
+        """Kill what is running, and whatever is started from now on."""
 
 
 def runners() -> list[Runner]:

@@ -4,6 +4,7 @@ mounted read-only into a base image, so that nothing has to be baked to run some
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 from functools import cached_property
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from envctl.environment import PREFIX, Environment
-from envctl.errors import HostLacks
+from envctl.errors import HostLacks, Reason
 from envctl.host import interpreters
 from envctl.job import Job, Result
 from envctl.runner import VARIABLES, WORKER
@@ -19,6 +20,7 @@ from envctl.runner.outcome import outcome, write_reproduce
 from envctl.spec import Base, base_for, bases
 
 PING_SECONDS = 3
+CALL_SECONDS = 120  # a busy daemon takes its time to make a container
 NOBODY = 65534
 LABEL = "envctl.job"
 
@@ -29,7 +31,8 @@ class DockerRunner:
     name = "docker"
 
     def __init__(self) -> None:
-        self.running: set[str] = set()
+        self.running: set[str] = set()  # names of containers
+        self.stopped = False
 
     @cached_property
     def client(self) -> Any:
@@ -50,6 +53,7 @@ class DockerRunner:
             self.client.ping()
         except Exception as error:
             return f"Docker does not answer: {str(error).splitlines()[0][:120]}"
+        self.client.api.timeout = CALL_SECONDS
         if not self.present:
             return f"Docker answers, but has no base image yet (envctl base {bases()[0].name})"
         return None
@@ -78,20 +82,32 @@ class DockerRunner:
         ]
         mounts = _mounts(job, environment)
         write_reproduce(job, _as_command(base.tag, inside, mounts, job), {})
-        container = self.client.containers.create(
-            self.present[base.tag], inside, labels={LABEL: str(os.getpid())}, **_shut_in(job, mounts)
-        )
-        self.running.add(container.id)
+        name = f"envctl-{secrets.token_hex(8)}"
+        self.running.add(name)
         try:
-            return self._to_its_end(job, container)
+            return self._to_its_end(job, self._start(name, base, inside, _shut_in(job, mounts)))
         finally:
-            self.running.discard(container.id)
-            _remove(container)
+            self.running.discard(name)
+            self._remove(name)
+
+    def _start(self, name: str, base: Base, inside: list[str], options: dict[str, Any]) -> Any:
+        from docker.errors import APIError
+
+        labels = {LABEL: str(os.getpid())}
+        try:
+            container = self.client.containers.create(
+                self.present[base.tag], inside, name=name, labels=labels, **options
+            )
+            if not self.stopped:
+                container.start()
+        except APIError as error:
+            because = [Reason(text=str(error.explanation or error)[:300], source="Docker")]
+            raise HostLacks("Docker could not start the worker", because=because, do=["try --runner local"]) from error
+        return container
 
     def _to_its_end(self, job: Job, container: Any) -> Result:
         import requests
 
-        container.start()
         try:
             # the SDK waits in an HTTP request: its time-out is the job's
             code = container.wait(timeout=job.limits.seconds)["StatusCode"]
@@ -112,11 +128,27 @@ class DockerRunner:
         flags += ["--workdir", here, "-v", f"{here}:{here}"] + (["-t"] if os.isatty(0) and os.isatty(1) else [])
         flags += ["-e", f"PATH={PREFIX}/bin:/usr/bin:/bin", "-e", "HOME=/tmp"]
         flags += [part for host, target in _environment_mounts(environment) for part in ("-v", f"{host}:{target}:ro")]
-        return subprocess.run([docker, "run", *flags, _base(environment).tag, *arguments], check=False).returncode
+        name = f"envctl-{secrets.token_hex(8)}"
+        flags += ["--name", name, "--label", f"{LABEL}={os.getpid()}"]
+        try:
+            return subprocess.run([docker, "run", *flags, _base(environment).tag, *arguments], check=False).returncode
+        except BaseException:  # Ctrl-C ends the program `docker`, not the container
+            self._remove(name)
+            raise
 
     def stop(self) -> None:
-        for identifier in list(self.running):
-            self.client.api.remove_container(identifier, force=True)
+        self.stopped = True
+        for name in list(self.running):
+            self._remove(name)
+
+    def _remove(self, name: str) -> None:
+        from docker.errors import APIError
+
+        try:
+            self.client.api.remove_container(name, force=True)
+        except APIError as error:  # gone already, or another thread is at it
+            if error.response is not None and error.response.status_code not in (404, 409):
+                raise
 
 
 def _may_answer() -> bool:
@@ -197,13 +229,3 @@ def _keep_log(job: Job, container: Any) -> None:
     if text:
         with (job.folder / "container.log").open("wb") as stream:
             stream.write(text)
-
-
-def _remove(container: Any) -> None:
-    from docker.errors import APIError
-
-    try:
-        container.remove(force=True)
-    except APIError as error:  # gone already, or being removed by `stop`
-        if error.response is not None and error.response.status_code not in (404, 409):
-            raise

@@ -9,6 +9,7 @@ import signal
 import subprocess
 
 from envctl.environment import Environment
+from envctl.errors import CannotStart, Reason
 from envctl.host import interpreters
 from envctl.job import Job, Result
 from envctl.runner import VARIABLES, WORKER
@@ -25,6 +26,7 @@ class LocalRunner:
 
     def __init__(self) -> None:
         self.running: set[subprocess.Popen[bytes]] = set()
+        self.stopped = False
 
     def why_not(self) -> str | None:
         return None
@@ -58,6 +60,8 @@ class LocalRunner:
         )
         self.running.add(process)
         try:
+            if self.stopped:  # between two steps, say
+                _kill(process)
             timed_out = not _ends_within(process, job.limits.seconds)
         finally:
             _kill(process)
@@ -70,11 +74,13 @@ class LocalRunner:
         variables["PATH"] = os.pathsep.join([scripts, os.environ.get("PATH", os.defpath)])
         variables.pop("PYTHONHOME", None)
         try:
-            return subprocess.run(arguments, env=variables, check=False).returncode
-        except FileNotFoundError:
-            return 127
+            code = subprocess.run(arguments, env=variables, check=False).returncode
+        except OSError as error:
+            raise CannotStart(f"cannot start {arguments[0]}", because=[Reason(text=str(error))]) from error
+        return code if code >= 0 else 128 - code
 
     def stop(self) -> None:
+        self.stopped = True
         for process in list(self.running):
             _kill(process)
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from envctl.job import Job, Result, Status, read_result
 
-OUT_OF_MEMORY = ("bad_alloc", "MemoryError", "Cannot allocate memory", "out of memory")
+# the last is OpenBLAS's, which numpy loads first
+OUT_OF_MEMORY = ("bad_alloc", "MemoryError", "Cannot allocate memory", "out of memory", "Memory allocation still failed")
 
 
 def outcome(job: Job, code: int, *, timed_out: bool, killed_for_memory: bool = False) -> Result:

@@ -85,12 +85,14 @@ def _with_samples(array: Array, tensor: Tensor) -> Array:
     if str(array.dtype) != tensor.dtype:
         do = [f"save it as {tensor.dtype}: envctl changes no values"]
         raise BadInput(f"input {tensor.name} is {array.dtype}, the model wants {tensor.dtype}", do=do)
+    if not array.size:
+        raise BadInput(f"input {tensor.name} is empty: its shape is {list(array.shape)}", do=["give a sample or more"])
     declared = tensor.shape
     if declared is None or _fits(array.shape, declared):
         return array[None]
-    if len(array) and _fits(array.shape[1:], declared):
+    if array.ndim and _fits(array.shape[1:], declared):
         return array
-    if len(array) and declared[:1] == (1,) and _fits((1, *array.shape[1:]), declared):
+    if array.ndim and declared[:1] == (1,) and _fits((1, *array.shape[1:]), declared):
         return array[:, None]
     raise BadInput(f"input {tensor.name} has shape {list(array.shape)}, the model wants {tensor}")
 

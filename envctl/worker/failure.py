@@ -6,6 +6,7 @@ OUT_OF_MEMORY_WORDS = (
     "out of memory",
     "bad allocation",
     "failed to allocate",
+    "can't alloc",  # OpenVINO's CPU plugin
 )
 
 

@@ -17,7 +17,6 @@ from envctl.job import Limits, Result
 from envctl.model import ModelFacts
 from envctl.runner import Runner
 from envctl.spec import read_spec
-from envctl.tree import disk_errors
 from envctl.verify import compare, inputs, response, tolerance
 from envctl.workflow import deliver, steps
 from envctl.workflow.ask import Ask, Listener
@@ -70,6 +69,8 @@ def check_target(ask: Ask, facts: ModelFacts) -> None:
         raise HostLacks(f"{spec.title} runs on an NVIDIA GPU, and this version of envctl runs on CPUs", do=do)
     if ask.task == "convert":
         deliver.check_folder(ask, facts, spec)
+    if ask.task == "infer" and ask.output:
+        deliver.check_file(ask.output)
     for tensor in facts.inputs:
         inputs.concrete(tensor, ask.shapes)
     unknown = sorted(set(ask.shapes) - {tensor.name for tensor in facts.inputs})
@@ -213,8 +214,7 @@ def _infer(work: Work, listener: Listener) -> None:
         answers = _run_target(work, _convert(work), feeds)
     work.outcome.status = "ran"
     if work.ask.output:
-        with disk_errors(work.ask.output):
-            deliver.save_arrays(work.ask.output, answers)
+        deliver.save_arrays(work.ask.output, answers)
         work.outcome.artifacts.append(work.ask.output)
 
 
