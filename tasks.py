@@ -36,7 +36,7 @@ def set_up() -> None:
         return
     print("… making .venv", flush=True)
     venv.create(VENV, with_pip=True, clear=True)
-    run(PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--editable", f"{ROOT}[test]")
+    run(PYTHON, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--editable", f"{ROOT}[test]")
     mark.write_text(wanted, encoding="utf-8")
 
 

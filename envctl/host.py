@@ -112,7 +112,7 @@ def interpreters() -> dict[str, Path]:
     running = f"{sys.version_info.major}.{sys.version_info.minor}"
     found = {running: Path(sys.executable).resolve()}
     for folder in _interpreter_folders():
-        for path in sorted(folder.glob("python3.*")):
+        for path in _listed(folder, "python3.*"):
             if re.fullmatch(r"python3\.\d+", path.name) and os.access(path, os.X_OK):
                 found.setdefault(path.name.removeprefix("python"), path)
     newest = sorted(found, key=lambda minor: int(minor.split(".")[1]), reverse=True)
@@ -123,5 +123,13 @@ def _interpreter_folders() -> list[Path]:
     on_path = [Path(part) for part in os.environ.get("PATH", "").split(os.pathsep) if part]
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     managed = Path(os.environ.get("UV_PYTHON_INSTALL_DIR", Path.home() / ".local/share/uv/python"))
-    beside = [*sorted(pyenv.glob("versions/*/bin")), *sorted(managed.glob("cpython-3*/bin"))]
-    return [folder for folder in [*on_path, *beside] if folder.name != "shims" and folder.is_dir()]
+    beside = [*_listed(pyenv, "versions/*/bin"), *_listed(managed, "cpython-3*/bin")]
+    return [folder for folder in [*on_path, *beside] if folder.name != "shims"]
+
+
+def _listed(folder: Path, pattern: str) -> list[Path]:
+    """What matches below a folder, sorted; nothing below one that is not there or not ours to read."""
+    try:
+        return sorted(folder.glob(pattern))
+    except OSError:
+        return []

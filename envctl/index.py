@@ -145,6 +145,7 @@ def _project(packages: Packages, constraints: list[str], python: str, indexes: I
         served = [name for name, own in packages.index.items() if own == alias]
         address = indexes.address(alias, " and ".join(served))
         lines += ["[[tool.uv.index]]", f'name = "{alias}"', f'url = "{address}"', "explicit = true"]
+        lines += ['format = "flat"'] if _is_folder_of_wheels(address) else []
     if DEFAULT in indexes.addresses:
         address = indexes.addresses[DEFAULT]
         lines += ["[[tool.uv.index]]", f'name = "{DEFAULT}"', f'url = "{address}"', "default = true"]
@@ -199,8 +200,15 @@ def install(python: Path, locked: list[LockedPackage], indexes: Indexes, folder:
             raise uv_error("install", done, indexes)
 
 
+def _is_folder_of_wheels(address: str | None) -> bool:
+    """Whether an address is a plain folder, and not a mirror with an index of its own."""
+    if not (address and address.startswith("file:")):
+        return False
+    return not Path(unquote(urlsplit(address).path), "index.html").exists()
+
+
 def _index_options(address: str | None) -> list[str]:
-    if address and address.startswith("file:") and not Path(urlsplit(address).path, "index.html").exists():
+    if address and _is_folder_of_wheels(address):
         return ["--no-index", "--find-links", address]
     return ["--default-index", address] if address else []
 
@@ -225,6 +233,12 @@ def uv_error(step: str, done: subprocess.CompletedProcess[str], indexes: Indexes
     if "no space left" in text:
         do = ["free some space, or choose another cache folder (ENVCTL_CACHE, UV_CACHE_DIR)"]
         return HostLacks(f"could not {step} the packages: no space left", because=because, do=do)
+    if "network was disabled" in text:
+        do = ["leave --offline out once: what was fetched is kept"]
+        return HostLacks(f"could not {step} the packages without network", because=because, do=do)
+    if "was not found in the package registry" in text or "failed to read `--find-links`" in text:
+        do = ways_out(next(iter(indexes.addresses), DEFAULT))
+        return HostLacks(f"could not {step} the packages: the index does not have them", because=because, do=do)
     if step == "lock" and "no solution found" in text:
         return NoStack("the Python packages of this stack cannot stand together", because=because)
     return HostLacks(f"could not {step} the packages", because=because)

@@ -28,7 +28,8 @@ def status_line(console: Console, status: str, note: str) -> None:
     """The first line of a result."""
     from rich.text import Text
 
-    console.print(Text(status.upper(), style=STYLE.get(status, "bold")), Text(note if status != "passed" else ""))
+    said = Text(status.upper(), style=STYLE.get(status, "bold"))
+    console.print(said + Text(f"  {note}" if note else ""))
 
 
 def verdict_lines(verdict: Verdict, precision: str) -> list[tuple[str, str]]:

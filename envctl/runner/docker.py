@@ -52,6 +52,8 @@ class DockerRunner:
         try:
             self.client.ping()
         except Exception as error:
+            if "Permission denied" in str(error):
+                return "this user may not talk to Docker (is it in the group docker?)"
             return f"Docker does not answer: {str(error).splitlines()[0][:120]}"
         self.client.api.timeout = CALL_SECONDS
         if not self.present:

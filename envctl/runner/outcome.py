@@ -11,7 +11,13 @@ from pathlib import Path
 from envctl.job import Job, Result, Status, read_result
 
 # the last is OpenBLAS's, which numpy loads first
-OUT_OF_MEMORY = ("bad_alloc", "MemoryError", "Cannot allocate memory", "out of memory", "Memory allocation still failed")
+OUT_OF_MEMORY = (
+    "bad_alloc",
+    "MemoryError",
+    "Cannot allocate memory",
+    "out of memory",
+    "Memory allocation still failed",
+)
 
 
 def outcome(job: Job, code: int, *, timed_out: bool, killed_for_memory: bool = False) -> Result:

@@ -189,6 +189,8 @@ def _convert(work: Work) -> Result:
         work.ask,
         work.limits,
     )
+    if work.source.external:
+        job.options["data"] = f"{deliver.stem(work.source, work.target.plan.spec)}.data"
     result = steps.run(job, work.target, work.runner)
     work.outcome.results["convert"] = result
     return result

@@ -10,6 +10,7 @@ from envctl import __version__
 from envctl.host import HostFacts
 from envctl.job import Result
 from envctl.model import ModelFacts
+from envctl.tree import sha256_of
 from envctl.verify.compare import Verdict
 from envctl.workflow.plan import Plan
 from envctl.workflow.prepare import Prepared
@@ -71,6 +72,7 @@ def model_data(model: ModelFacts) -> dict[str, Any]:
     return {
         "path": str(model.path),
         "sha256": model.sha256,
+        "external": {name: sha256_of(model.path.parent / name) for name in model.external},
         "format": model.format,
         "ir": model.ir,
         "opsets": model.opsets,

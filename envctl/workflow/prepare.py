@@ -11,6 +11,8 @@ from envctl.errors import BadInput, JobFailed, Reason
 from envctl.host import HostFacts, interpreters
 from envctl.index import Indexes
 from envctl.job import Result
+from envctl.lock import Lock
+from envctl.solver import Pin
 from envctl.workflow.ask import Ask, Listener
 from envctl.workflow.plan import Plan
 
@@ -23,12 +25,15 @@ class Prepared:
     environment: Environment
 
 
-def prepare(plan: Plan, ask: Ask, host: HostFacts, indexes: Indexes, listener: Listener) -> Prepared:
-    """The environment of a plan, found or made."""
+def prepare(
+    plan: Plan, pins: tuple[Pin, ...], ask: Ask, host: HostFacts, indexes: Indexes, listener: Listener
+) -> Prepared:
+    """The environment of a plan, found or made. `pins` are those that must show in it."""
     platform = lock.platform_for(host.value("arch"), plan.glibc or host.value("glibc"))
     locked = lock.find_or_make(
         plan.stack, plan.spec, platform, indexes, offline=ask.offline, refresh=ask.refresh, say=listener.say
     )
+    check_pins_took_effect(pins, plan, locked)
     interpreter = environment.interpreter_for(locked.python, _interpreters(locked.python))
     made = environment.find_or_make(locked, interpreter, indexes, offline=ask.offline, say=listener.say)
     return Prepared(plan=plan, environment=made)
@@ -38,13 +43,12 @@ def _interpreters(python: str) -> dict[str, Path]:
     return {minor: path for minor, path in interpreters().items() if minor == python} or interpreters()
 
 
-def check_pins_took_effect(ask: Ask, prepared: Prepared) -> None:
+def check_pins_took_effect(pins: tuple[Pin, ...], plan: Plan, locked: Lock) -> None:
     """Raise `BadInput` for a pin on something that is not in the environment: a typing error would pass in silence."""
-    stack, locked = prepared.plan.stack, prepared.environment.lock
-    for pin in ask.pins:
-        if pin.name in stack.choices or locked.version(pin.name):
+    for pin in pins:
+        if pin.name in plan.stack.choices or locked.version(pin.name):
             continue
-        names = sorted({*stack.choices, *(package.name for package in locked.packages)})
+        names = sorted({*plan.stack.choices, *(package.name for package in locked.packages)})
         do = [f"it holds: {', '.join(names)}"]
         raise BadInput(f"{pin.said}: nothing in this environment is called {pin.name!r}", do=do)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from envctl import host as host_module
 from envctl import matrix, model
-from envctl.errors import BadInput
+from envctl.errors import BadInput, JobFailed
 from envctl.index import read_indexes
 from envctl.model import ModelFacts
 from envctl.runner import Runner
@@ -20,7 +20,7 @@ from envctl.workflow import convert
 from envctl.workflow.ask import Ask, Listener
 from envctl.workflow.outcome import Outcome
 from envctl.workflow.plan import Plan, choose_runner, known_facts, plan_reference, plan_target
-from envctl.workflow.prepare import Prepared, check_pins_took_effect, prepare
+from envctl.workflow.prepare import Prepared, prepare
 
 
 def run(ask: Ask, listener: Listener, probes: host_module.Probes) -> Outcome:
@@ -75,16 +75,16 @@ def _plan_and_prepare(
 def _carry_out(role: str, plan: Plan, ask: Ask, host: host_module.HostFacts, listener: Listener) -> Prepared:
     """The environment of a plan; the pins are the target's."""
     listener.planned(role, plan)
-    prepared = prepare(plan, ask, host, read_indexes(list(ask.index)), listener)
-    if role == "target":
-        check_pins_took_effect(ask, prepared)
+    pins = ask.pins if role == "target" else ()
+    prepared = prepare(plan, pins, ask, host, read_indexes(list(ask.index)), listener)
     listener.prepared(role)
     return prepared
 
 
 @contextmanager
 def _job_folder(ask: Ask, facts: ModelFacts, outcome: Outcome) -> Iterator[Path]:
-    """A folder for this run's jobs: removed when all went well or the user stopped it, kept when something failed."""
+    """A folder for this run's jobs: kept when a job or its verdict failed, removed when all went well, when the input
+    was no good, when the disk is full or the user stopped it."""
     jobs = cache_root() / "jobs"
     with disk_errors(jobs):
         jobs.mkdir(parents=True, exist_ok=True)
@@ -92,8 +92,11 @@ def _job_folder(ask: Ask, facts: ModelFacts, outcome: Outcome) -> Iterator[Path]
     outcome.folder = folder
     try:
         yield folder
-    except KeyboardInterrupt:
-        shutil.rmtree(folder, ignore_errors=True)
+    except JobFailed:
+        raise
+    except BaseException:
+        if not ask.keep:
+            shutil.rmtree(folder, ignore_errors=True)
         raise
     if outcome.status != "failed" and not ask.keep:
         shutil.rmtree(folder, ignore_errors=True)

@@ -65,8 +65,14 @@ def convert(source, target, options):
     chosen = session_options(options)
     chosen.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     chosen.optimized_model_filepath = os.path.join(target, "model.onnx")
+    artifacts = ["model.onnx"]
+    if options.get("data"):
+        # the source's weights lie beside it: so shall the copy's, under the name that they will be delivered by
+        chosen.add_session_config_entry("session.optimized_model_external_initializers_file_name", options["data"])
+        chosen.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "0")
+        artifacts.append(options["data"])
     session = start(source, chosen)
-    return {"artifacts": ["model.onnx"], "read_back": {"providers": " ".join(session.get_providers())}}
+    return {"artifacts": artifacts, "read_back": {"providers": " ".join(session.get_providers())}}
 
 
 def load(source, options):
