@@ -57,12 +57,16 @@ class Release:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Component:
-    """One file of the matrix; `releases` stand newest first."""
+    """One file of the matrix; `releases` stand newest first.
+
+    `packages` are the Python distributions that its claims name and that have no file of their own.
+    """
 
     name: str
     title: str
     kind: Kind
     releases: tuple[Release, ...]
+    packages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,7 +116,13 @@ def read_component(path: Path) -> Component:
         raise MatrixError(f"{path.name}: key release must be tables, each under [[release]]")
     releases = [_release(path, index, table) for index, table in enumerate(tables)]
     _check_order(path, releases)
-    return Component(name=path.stem, title=data.get("title", path.stem), kind=data["kind"], releases=tuple(releases))
+    return Component(
+        name=path.stem,
+        title=data.get("title", path.stem),
+        kind=data["kind"],
+        releases=tuple(releases),
+        packages=tuple(data.get("packages", [])),
+    )
 
 
 def _parse(path: Path) -> dict[str, Any]:

@@ -8,7 +8,17 @@ import sys
 from pathlib import Path
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "commands.md"
-COMMANDS = ([], ["run"], ["run", "convert"], ["run", "verify"], ["run", "infer"], ["base"])
+COMMANDS = (
+    [],
+    ["run"],
+    ["run", "convert"],
+    ["run", "verify"],
+    ["run", "infer"],
+    ["matrix"],
+    ["matrix", "show"],
+    ["matrix", "check"],
+    ["base"],
+)
 
 
 def page() -> str:

@@ -1,24 +1,47 @@
-"""The program's root: global options and the command groups."""
+"""The program's root. A command's module is imported when that command is called: help and start stay instant."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from envctl import __version__
-from envctl.cli import base, run
+
+# name -> what it does in a line; its module in this package has an `app`
+COMMANDS = {
+    "run": "Convert, run and verify a model in a pinned environment.",
+    "matrix": "Show and check the facts that envctl knows.",
+    "base": "Make a base image for the docker runner from Debian packages.",
+}
+
+
+class _Commands(TyperGroup):
+    """The commands of the table above."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        return list(COMMANDS)
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
+        if cmd_name not in COMMANDS:
+            return None
+        return typer.main.get_command(import_module(f"envctl.cli.{cmd_name}").app)
+
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
 
 app = typer.Typer(
     name="envctl",
-    help="Pinned environments and verified conversions for deep-learning inference engines.",
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.add_typer(run.app, name="run")
-app.command("base")(base.base)
 
 
 def _version(value: bool) -> None:

@@ -8,7 +8,10 @@ import typer
 
 from envctl.cli.screen import Screen, guarded
 
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
+
+@app.command()
 def base(
     name: Annotated[str, typer.Argument(help="debian:bookworm, debian:trixie or debian:bullseye")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,

@@ -1,7 +1,7 @@
 """Does a reference respond to its input? One that does not certifies nothing: a constant model passes every check.
 
 Found with real models: an untrained MobileNetV2 and all of onnx's light models answer the same whatever they are
-shown (docs/evidence.md#constant-models). So the reference is also run on probes made from the first sample.
+shown (docs/evidence.md#constant-models). So the reference is also run on probes made from the first samples.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
-PROBES = ("zeros", "permuted", "another sample")
+PERMUTED = 4
 # how far the answer must move, in tolerances: fp32's a hundred times, the judged row's twice
 FP32_TIMES, ROW_TIMES = 100.0, 2.0
 
@@ -36,28 +36,47 @@ class Response:
 
 
 def with_probes(inputs: Mapping[str, Array], seed: int) -> dict[str, Array]:
-    """The inputs with three samples appended: zeros, the first sample's values in another order, another sample."""
+    """The inputs with probes appended: zeros, the first samples (four at most) with their values in another order,
+    and, where there is one sample only, that sample backwards."""
     import numpy as np
 
     generator = np.random.default_rng(seed)
     probed = {}
     for name, array in inputs.items():
-        first = array[0]
-        permuted = generator.permutation(first.reshape(-1)).reshape(first.shape)
-        other = array[1] if len(array) > 1 else np.flip(first.reshape(-1)).reshape(first.shape)
-        probed[name] = np.concatenate([array, np.stack([np.zeros_like(first), permuted, other])])
+        permuted = [generator.permutation(sample.reshape(-1)).reshape(sample.shape) for sample in array[:PERMUTED]]
+        another = [] if len(array) > 1 else [np.flip(array[0].reshape(-1)).reshape(array[0].shape)]
+        probed[name] = np.concatenate([array, np.stack([np.zeros_like(array[0]), *permuted, *another])])
     return probed
 
 
-def responses(outputs: Mapping[str, Array]) -> list[Response]:
-    """For each output of a run on `with_probes` inputs: its distance from the first sample's answer."""
+def responses(outputs: Mapping[str, Array], samples: int) -> list[Response]:
+    """For each output of a run on `with_probes` inputs: how far each probe moved it from a sample's answer, at most.
+
+    At most, for a classifier that is sure of itself gives one noise and the next the same answer now and then.
+    """
     import numpy as np
 
     found = []
     for name, array in outputs.items():
         values = np.asarray(array, dtype=np.float64)
-        first, probes = values[0], values[-len(PROBES) :]
-        scale = float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 0.0
-        moved = [float(np.max(np.abs(probe - first), initial=0.0)) / scale if scale else 0.0 for probe in probes]
-        found.append(Response(output=name, moved=dict(zip(PROBES, moved, strict=True))))
+        answers, zeros, rest = values[:samples], values[samples : samples + 1], values[samples + 1 :]
+        count = min(samples, PERMUTED)
+        pairs = {
+            "zeros": (answers, zeros),
+            "permuted": (answers[:count], rest[:count]),
+            "another sample": (answers[:1], answers[1:] if samples > 1 else rest[count:]),
+        }
+        scale = float(np.max(np.abs(values[np.isfinite(values)]), initial=0.0))
+        moved = {probe: _farthest(*pair) / scale if scale else 0.0 for probe, pair in pairs.items()}
+        found.append(Response(output=name, moved=moved))
     return found
+
+
+def _farthest(before: Array, after: Array) -> float:
+    """The largest |after - before|; a NaN on one side only is infinitely far."""
+    import numpy as np
+
+    with np.errstate(invalid="ignore"):
+        error = np.abs(after - before)
+    same = (before == after) | (np.isnan(before) & np.isnan(after))
+    return float(np.max(np.where(same, 0.0, np.where(np.isnan(error), np.inf, error)), initial=0.0))

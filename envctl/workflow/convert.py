@@ -115,7 +115,7 @@ def _compare(work: Work, listener: Listener) -> None:
 def _judge(work: Work, expected: dict[str, Array], answers: dict[str, Array]) -> None:
     count = len(next(iter(answers.values())))
     row = tolerance.ROWS[work.outcome.precision].overridden(work.ask.atol, work.ask.cosine, work.ask.top1)
-    responded = response.responses(expected)
+    responded = response.responses(expected, count)
     compared = {name: array[:count] for name, array in expected.items()}
     verdict = compare.judge(compared, _in_order(compared, answers), row, responded)
     work.outcome.verdict = verdict

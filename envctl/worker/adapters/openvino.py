@@ -77,11 +77,11 @@ class Session:
     def __init__(self, model, compiled):
         self.model, self.compiled = model, compiled
         self.request = compiled.create_infer_request()
-        self.inputs = [port.get_any_name() for port in compiled.inputs]
+        self.inputs = [input_name(port) for port in compiled.inputs]
         self.outputs = [(name_of(port, i), port.get_element_type().get_type_name()) for i, port in outputs(compiled)]
 
     def run(self, feed):
-        self.request.infer({name: feed[name] for name in self.inputs})
+        self.request.infer({index: feed[name] for index, name in enumerate(self.inputs)})
         return [self.request.get_output_tensor(index).data for index, _ in enumerate(self.outputs)]
 
     def read_back(self):
@@ -99,6 +99,12 @@ class Session:
 
 def outputs(compiled):
     return list(enumerate(compiled.outputs))
+
+
+def input_name(port):
+    """The name the source gave it, which the node bears: a folded Reshape adds its own to the port's set of names."""
+    own = port.get_node().get_friendly_name()
+    return own if own in port.get_names() else port.get_any_name()
 
 
 def name_of(port, index):

@@ -1,0 +1,118 @@
+"""`envctl matrix show | check`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from envctl.cli.screen import Screen, guarded
+
+if TYPE_CHECKING:
+    from envctl.matrix import Component, Matrix, Release
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
+
+Folder = Annotated[Path | None, typer.Option("--matrices", help="Another folder of matrix files.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@app.callback()
+def matrix() -> None:
+    """Show and check the facts that envctl knows, each with its source."""
+
+
+@app.command()
+def check(matrices: Folder = None, as_json: Json = False) -> None:
+    """Check all files: format, names, claims that nothing satisfies, releases that nothing reaches (exit code 1)."""
+    from envctl.audit import audit
+    from envctl.matrix import load
+
+    screen = Screen(as_json)
+    with guarded(screen):
+        loaded = load(matrices)
+        findings = audit(loaded)
+        if as_json:
+            screen.print_json({"findings": [asdict(finding) for finding in findings]})
+        else:
+            print("\n".join(f"{finding.where}: {finding.what}" for finding in findings) or _counts(loaded))
+    raise typer.Exit(1 if findings else 0)
+
+
+@app.command()
+def show(
+    component: Annotated[str | None, typer.Argument(help="For example onnxruntime.")] = None,
+    version: Annotated[str | None, typer.Argument(help="For example 1.17.3, or 1.17.")] = None,
+    matrices: Folder = None,
+    as_json: Json = False,
+) -> None:
+    """Print the components, the releases of one, or the claims of a release with their sources."""
+    from envctl.matrix import load
+
+    screen = Screen(as_json)
+    with guarded(screen):
+        loaded = load(matrices)
+        if component is None:
+            _show_components(screen, [loaded.component(name) for name in loaded.names()])
+        elif version is None:
+            _show_releases(screen, loaded.component(component))
+        else:
+            _show_claims(screen, _matching(loaded, component, version))
+
+
+def _counts(loaded: Matrix) -> str:
+    components = [loaded.component(name) for name in loaded.names()]
+    releases = [release for component in components for release in component.releases]
+    claims = sum(len(release.requires) for release in releases)
+    return f"{len(components)} components, {len(releases)} releases, {claims} claims: nothing to mend"
+
+
+def _matching(loaded: Matrix, name: str, version: str) -> list[Release]:
+    from envctl.errors import BadInput
+    from envctl.versions import parse_pin
+
+    pin = parse_pin(name, version)
+    releases = loaded.component(name).releases
+    found = [release for release in releases if pin.admits(release.version)]
+    if not found:
+        newest = ", ".join(release.version for release in releases[:5])
+        raise BadInput(f"the matrix knows no {name} {version}", do=[f"newest: {newest}"])
+    return found
+
+
+def _show_components(screen: Screen, components: list[Component]) -> None:
+    if screen.as_json:
+        rows = [{"name": c.name, "title": c.title, "kind": c.kind, "releases": len(c.releases)} for c in components]
+        screen.print_json({"components": rows})
+        return
+    for c in components:
+        span = f"{c.releases[-1].version} … {c.releases[0].version}" if c.releases else ""
+        print(f"{c.name:<26}{c.kind:<11}{len(c.releases):>4} releases  {span}")
+
+
+def _show_releases(screen: Screen, component: Component) -> None:
+    if screen.as_json:
+        screen.print_json({"component": component.name, "releases": [_release_data(r) for r in component.releases]})
+        return
+    print(f"{component.title} ({component.kind})")
+    for release in component.releases:
+        claims = ", ".join(f"{claim.name} {claim.condition}" for claim in release.requires)
+        print(f"  {release.version:<14}{claims}")
+
+
+def _show_claims(screen: Screen, releases: list[Release]) -> None:
+    if screen.as_json:
+        screen.print_json({"releases": [_release_data(release) for release in releases]})
+        return
+    for release in releases:
+        print(f"{release.component} {release.version}  [{release.evidence}] {release.source}")
+        for claim in release.requires:
+            note = f"  ({claim.note})" if claim.note else ""
+            print(f"  {claim.name} {claim.condition}  [{claim.evidence}] {claim.source}{note}")
+
+
+def _release_data(release: Release) -> dict[str, Any]:
+    requires = {claim.name: asdict(claim) | {"condition": list(claim.condition.any)} for claim in release.requires}
+    return asdict(release) | {"requires": requires}
