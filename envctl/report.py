@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from envctl.errors import EnvctlError
-from envctl.verify.compare import Difference, Verdict, relative
+from envctl.verify.compare import Difference, Verdict, relative, rounded_up
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,13 +55,3 @@ def describe(difference: Difference) -> str:
         f"{difference.output}[{shape}]: max abs {difference.max_abs:.1e} ({relative(difference):.1e} of scale "
         f"{difference.scale:.3g}), p99.9 {difference.p999_abs:.1e}, cosine {difference.cosine:.7f}, top-1 {top1}"
     )
-
-
-def rounded_up(value: float) -> float:
-    """The value with two digits, never below itself: a tolerance that is printed must really pass."""
-    from math import ceil, floor, log10
-
-    if value <= 0:
-        return value
-    unit = 10.0 ** (floor(log10(value)) - 1)
-    return ceil(value / unit * (1 - 1e-12)) * unit

@@ -38,7 +38,8 @@ class Known:
 class Request:
     """One question for the solver. `deferred` facts may be absent: what they must be is listed as unmet.
 
-    Claims on `foreign` components are about another operating system, and passed over.
+    Claims on `foreign` components are about another operating system, and passed over; so are those of a component
+    on another that `ignored` names (for proofs).
     """
 
     engine: str
@@ -46,6 +47,7 @@ class Request:
     known: Mapping[str, Known]
     deferred: frozenset[str] = frozenset()
     foreign: frozenset[str] = frozenset()
+    ignored: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,7 +103,6 @@ class _Provider(AbstractProvider[Any, Any, str]):
 
     def __init__(self, matrix: Matrix, request: Request) -> None:
         self.matrix, self.request = matrix, request
-        self.open_needs: list[_Need] = []
 
     def identify(self, requirement_or_candidate: _Need | _Candidate) -> str:
         return requirement_or_candidate.name
@@ -149,7 +150,7 @@ class _Provider(AbstractProvider[Any, Any, str]):
 
     def get_dependencies(self, candidate: _Candidate) -> Iterable[_Need]:
         for claim in candidate.release.requires if candidate.release else ():
-            if self.takes_part(claim.name):
+            if self.takes_part(claim.name) and (candidate.name, claim.name) not in self.request.ignored:
                 yield _Need(name=claim.name, condition=claim.condition, cause=claim)
 
     def takes_part(self, name: str) -> bool:

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ FORBIDDEN = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENOENT,
     errno.ENAMETOOLONG, errno.ELOOP,
 }  # fmt: skip
+# numpy's words for a full disk; its error has no number
+SHORT_WRITE = re.compile(r"^\d+ requested and \d+ written$")
 
 
 def payload(folder: str) -> Path:
@@ -72,7 +75,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) or SHORT_WRITE.search(str(error)):
             do = ["free some space, or choose another folder (-o DIR, ENVCTL_CACHE=DIR)"]
             raise HostLacks(f"no space left to write {path}", because=[Reason(text=str(error))], do=do) from error
         if error.errno in FORBIDDEN:

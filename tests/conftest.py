@@ -55,6 +55,17 @@ def cache(monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def own_cache(tmp_path: Path) -> Path:
+    """A cache with the shared environments and locks, and with jobs of the test's own."""
+    own = tmp_path / "cache"
+    own.mkdir()
+    for name in ("environments", "locks", "matrix"):
+        (CACHE / name).mkdir(parents=True, exist_ok=True)
+        (own / name).symlink_to(CACHE / name)
+    return own
+
+
+@pytest.fixture
 def envctl(tmp_path: Path) -> Callable[..., Ran]:
     """`envctl` run in a folder of the test's own."""
 

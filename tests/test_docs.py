@@ -24,6 +24,9 @@ def test_every_exit_code_of_the_program_is_in_the_readme() -> None:
     from envctl import errors
     from envctl.workflow.outcome import EXIT
 
-    codes = {*EXIT.values(), *(cls.code for cls in vars(errors).values() if isinstance(cls, type) and hasattr(cls, "code"))}
+    codes = {
+        *EXIT.values(),
+        *(cls.code for cls in vars(errors).values() if isinstance(cls, type) and hasattr(cls, "code")),
+    }
     table = re.findall(r"^\| (\d+) \|", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert codes <= {int(code) for code in table}

@@ -76,7 +76,9 @@ def print_plan(role: str, plan: Plan) -> None:
     console = Console(soft_wrap=True, highlight=False)
     console.print(Text(f"plan ({role})", style="bold"))
     for choice in plan.stack.choices.values():
-        row(console, choice.name, f"{choice.version:<10} {'; '.join(choice.why)}  [{choice.source}]")
+        bits = choice.version.split()  # of a CPU there are a hundred
+        version = choice.version if len(bits) < 9 else f"{len(bits)} features"
+        row(console, choice.name, f"{version:<10} {'; '.join(choice.why)}  [{choice.source}]")
     for requirement in plan.packages.requirements:
         name = requirement.partition("==")[0]
         row(console, "package", f"{requirement}  (index {plan.packages.index.get(name, 'pypi')})")

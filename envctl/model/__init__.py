@@ -6,6 +6,7 @@ memory map, so that weights are skipped instead of read, and every length is che
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,10 +67,17 @@ def read(path: Path) -> ModelFacts:
     """The facts of a model file; raises `BadInput` that says what the file really is."""
     from envctl.model import onnx_header, sniff
 
-    if not path.exists():
-        raise BadInput(f"no such file: {path}", do=["check the path; a relative one starts at the current folder"])
-    if path.is_dir():
+    try:
+        kind = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        do = ["check the path; a relative one starts at the current folder"]
+        raise BadInput(f"no such file: {path}", do=do) from error
+    except (OSError, ValueError) as error:  # a folder that may not be entered, a name that no file can have
+        raise BadInput(f"cannot read {path}", because=[Reason(text=str(error))]) from error
+    if stat.S_ISDIR(kind):
         raise BadInput(f"{path} is a folder", do=["give the model file; folders (SavedModel) are not supported yet"])
+    if not stat.S_ISREG(kind):
+        raise BadInput(f"{path} is no regular file", do=["save the model as a file first: it is read more than once"])
     sniff.refuse_impostors(path)
     try:
         return onnx_header.read(path)

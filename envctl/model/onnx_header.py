@@ -52,7 +52,7 @@ def read(path: Path) -> ModelFacts:
         _walk_model(memoryview(mapped), found)
     except WireError as error:
         raise _broken(path, found, str(error)) from None
-    if not (found.ir and found.opsets and found.graphs):
+    if not (found.ir > 0 and found.opsets and min(found.opsets.values()) >= 0 and found.graphs):
         raise _broken(path, found, "it has no IR version, opset or graph")
     _check_external(path, found.external)
     return _facts(path, found)
@@ -89,10 +89,14 @@ def _check_external(path: Path, names: set[str]) -> None:
     """Weights may lie beside the model only: a path that leaves the folder is an attack or a mistake."""
     for name in sorted(names):
         pure = PurePosixPath(name)
-        target = (path.parent / name).resolve()
+        try:
+            target = (path.parent / name).resolve()
+            there = target.is_file()
+        except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL in it, links in a circle
+            raise BadInput(f"{path} keeps weights in {name[:80]!r}, which no file can be called") from error
         if pure.is_absolute() or ".." in pure.parts or not target.is_relative_to(path.parent.resolve()):
             raise BadInput(f"{path} keeps weights outside its folder: {name!r}", do=["move them beside the model"])
-        if not target.is_file():
+        if not there:
             raise BadInput(f"{path} keeps weights in {name!r}, which is missing", do=[f"put it beside {path.name}"])
 
 
@@ -134,7 +138,9 @@ def _walk_graph(data: memoryview, found: _Found, depth: int) -> None:
         if tag == 1:
             _walk_node(message(value), found, depth)
         elif tag == 5:
-            _walk_weight(message(value), found)
+            name = _walk_weight(message(value), found)
+            if depth == 0:  # a name inside a branch is another name
+                found.initializers.add(name)
         elif tag in (11, 12) and depth == 0:
             (found.inputs if tag == 11 else found.outputs).append(_tensor(message(value)))
 
@@ -159,14 +165,17 @@ def _walk_attribute(data: memoryview, found: _Found, depth: int) -> None:
             _walk_weight(message(value), found)
 
 
-def _walk_weight(data: memoryview, found: _Found) -> None:
+def _walk_weight(data: memoryview, found: _Found) -> str:
+    """The name of a stored tensor."""
+    name = ""
     for tag, value in fields(data):
         if tag == 2:
             found.weights.add(DTYPES.get(number(value), f"type {value!r}"))
         elif tag == 8:
-            found.initializers.add(text(value))
+            name = text(value)
         elif tag == 13:
             found.external.update(_external_location(message(value)))
+    return name
 
 
 def _external_location(data: memoryview) -> Iterator[str]:
@@ -214,7 +223,8 @@ def _type(data: memoryview) -> tuple[str, tuple[int | None, ...] | None]:
 
 
 def _dimension(data: memoryview) -> int | None:
+    """A size; None where it is left open, which some exporters write as -1."""
     for tag, value in fields(data):
         if tag == 1:
-            return number(value)
+            return size if (size := number(value)) >= 0 else None
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,10 +19,19 @@ OUT_OF_MEMORY = (
     "out of memory",
     "Memory allocation still failed",
 )
+FULL = 1 << 20  # bytes: engines have no one word for a full disk, and a worker on one cannot say anything
 
 
 def outcome(job: Job, code: int, *, timed_out: bool, killed_for_memory: bool = False) -> Result:
     """The result of a job whose process ended with `code` (negative or above 128: a signal)."""
+    result = _outcome(job, code, timed_out=timed_out, killed_for_memory=killed_for_memory)
+    free = shutil.disk_usage(job.folder).free
+    if result.status in ("engine-error", "bad-result") and free < FULL:
+        return _seen(job, "disk-full", f"failed with {free >> 10} KiB left on the disk of {job.folder}")
+    return result
+
+
+def _outcome(job: Job, code: int, *, timed_out: bool, killed_for_memory: bool) -> Result:
     if timed_out or code in (-signal.SIGALRM, 128 + signal.SIGALRM):
         return _seen(job, "timeout", f"stopped after {job.limits.seconds} s")
     if killed_for_memory:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from decimal import ROUND_CEILING, Context
 from math import isnan
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -39,7 +40,8 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """What the comparison came to. `would_pass` is the smallest --atol that every tensor satisfies, when one does."""
+    """What the comparison came to. `would_pass` is the smallest --atol that turns a failure into a pass, where one
+    does: with two digits (`rounded_up`) it was tried."""
 
     status: VerdictStatus
     reasons: tuple[str, ...]
@@ -66,6 +68,24 @@ def judge(
     responses: list[Response],
 ) -> Verdict:
     """The verdict on `target` ([samples, ...] an output, in the reference's order) by a precision's tolerance."""
+    verdict = _verdict(reference, target, tolerance, responses)
+    if verdict.status != "failed" or tolerance.max_abs is None:
+        return verdict
+    atol = max((relative(d) for d in verdict.differences), default=float("inf"))
+    wider = tolerance.overridden(rounded_up(atol), None, None)
+    helps = _verdict(reference, target, wider, responses).status == "passed"
+    return replace(verdict, would_pass=atol if helps else None)
+
+
+def rounded_up(value: float) -> float:
+    """The value with two digits, never below itself: a tolerance that is printed must really pass."""
+    nearest = float(f"{value:.1e}")
+    return nearest if nearest >= value else float(Context(prec=2, rounding=ROUND_CEILING).create_decimal(value))
+
+
+def _verdict(
+    reference: Mapping[str, Array], target: Mapping[str, Array], tolerance: Tolerance, responses: list[Response]
+) -> Verdict:
     refusals = _refusals(reference, tolerance, responses)
     if refusals:
         return Verdict(status="refused", reasons=tuple(refusals), differences=(), tolerance=tolerance)
@@ -75,13 +95,8 @@ def judge(
     pairs = zip(reference.items(), target.values(), strict=True)
     differences = tuple(difference(name, before, after, tolerance) for (name, before), after in pairs)
     reasons = tuple(f"{d.output}: {'; '.join(d.fails)}" for d in differences if d.fails)
-    return Verdict(
-        status="failed" if reasons else "passed",
-        reasons=reasons,
-        differences=differences,
-        tolerance=tolerance,
-        would_pass=_would_pass(differences, tolerance) if reasons else None,
-    )
+    status: VerdictStatus = "failed" if reasons else "passed"
+    return Verdict(status=status, reasons=reasons, differences=differences, tolerance=tolerance)
 
 
 def _refusals(reference: Mapping[str, Array], tolerance: Tolerance, responses: list[Response]) -> list[str]:
@@ -113,18 +128,20 @@ def difference(name: str, reference: Array, target: Array, tolerance: Tolerance)
     error = _errors(before, after)
     scale = _scale(before)
     at = np.unravel_index(int(np.argmax(error)), error.shape) if error.size else ()
+    with np.errstate(invalid="ignore"):  # between two infinities there is nothing
+        p999 = float(np.quantile(error, 0.999)) if error.size else 0.0
     measured = Difference(
         output=name,
         shape=reference.shape[1:],
         scale=scale,
         max_abs=float(error.max(initial=0.0)),
-        p999_abs=float(np.quantile(error, 0.999)) if error.size else 0.0,
+        p999_abs=p999,
         cosine=_worst_cosine(before, after),
         top1=_top1(reference, target, 2 * (tolerance.max_abs or 0) * scale),
         where=tuple(int(index) for index in at),
         fails=(),
     )
-    return _judged(measured, tolerance, _nan_trouble(before, after))
+    return _judged(measured, tolerance, _nan_trouble(error, after))
 
 
 def _errors(before: Array, after: Array) -> Array:
@@ -146,20 +163,21 @@ def _scale(values: Array) -> float:
     return float(finite.max(initial=0.0)) or 1.0
 
 
-def _nan_trouble(before: Array, after: Array) -> list[str]:
+def _nan_trouble(error: Array, after: Array) -> list[str]:
     import numpy as np
 
     if after.size and np.isnan(after).all():
         return ["the target's output is all NaN"]
-    count = int((np.isfinite(before) != np.isfinite(after)).sum())
-    return [f"{count} values are finite on one side only"] if count else []
+    count = int(np.isinf(error).sum())
+    return [f"{count} values are NaN or infinite, and not the same on both sides"] if count else []
 
 
 def _worst_cosine(before: Array, after: Array) -> float:
-    """The smallest cosine between the two answers to one sample; two zero vectors agree."""
+    """The smallest cosine between the finite values of two answers to one sample; two zero vectors agree."""
     import numpy as np
 
-    a, b = np.nan_to_num(before.reshape(len(before), -1)), np.nan_to_num(after.reshape(len(after), -1))
+    finite = np.isfinite(before) & np.isfinite(after)
+    a, b = (np.where(finite, values, 0.0).reshape(len(values), -1) for values in (before, after))
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         cosine = np.where(norms > 0, (a * b).sum(axis=1) / norms, (a == b).all(axis=1))
@@ -167,7 +185,7 @@ def _worst_cosine(before: Array, after: Array) -> float:
 
 
 def _top1(reference: Array, target: Array, tie: float) -> float | None:
-    """The share of equal arg-max among places whose best two reference values lie at least `tie` apart.
+    """The share of equal arg-max among places whose best two reference values lie more than `tie` apart.
 
     Integer outputs (class numbers, say) are compared as they are.
     """
@@ -180,7 +198,7 @@ def _top1(reference: Array, target: Array, tie: float) -> float | None:
         return None
     best = np.sort(reference, axis=axis)
     margin = np.take(best, -1, axis=axis) - np.take(best, -2, axis=axis)
-    clear = margin >= tie
+    clear = margin > tie
     same = np.argmax(reference, axis=axis) == np.argmax(target, axis=axis)
     return float(same[clear].mean()) if clear.any() else None
 
@@ -222,11 +240,3 @@ def _reshaped(name: str, before: tuple[int, ...], after: tuple[int, ...]) -> Dif
         output=name, shape=before[1:], scale=1.0, max_abs=infinite, p999_abs=infinite, cosine=0.0, top1=None,
         where=(), fails=(fail,),
     )  # fmt: skip
-
-
-def _would_pass(differences: tuple[Difference, ...], tolerance: Tolerance) -> float | None:
-    """The --atol with which all would pass, unless cosine, top-1, shape or NaN fail as well."""
-    loose = tolerance.overridden(float("inf"), None, None)
-    if any(_judged(d, loose, []).fails or relative(d) == float("inf") for d in differences):
-        return None
-    return max(relative(d) for d in differences)

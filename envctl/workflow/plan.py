@@ -106,7 +106,12 @@ def plan_target(matrix: Matrix, ask: Ask, known: dict[str, Known], runner: Runne
 
 def plan_reference(matrix: Matrix, known: dict[str, Known], runner: Runner, model: ModelFacts) -> Plan:
     """The stack that says what the right answer is: for ONNX, ONNX Runtime on the CPU."""
-    found = plan(matrix, REFERENCE, (), known, runner)
+    try:
+        found = plan(matrix, REFERENCE, (), known, runner)
+    except NoStack as error:
+        what = f"no release of {REFERENCE} can be the reference for {model.path.name}"
+        do = ["export the model with an older opset and IR version", "or convert it unverified: --no-verify"]
+        raise NoStack(what, because=error.because, do=do) from error
     _check_domains(found.spec, model)
     return found
 

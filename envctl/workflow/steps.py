@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envctl.errors import HostLacks, JobFailed, Reason
+from envctl.errors import EnvctlError, HostLacks, JobFailed, Reason
 from envctl.job import Job, Limits, Result, Step
 from envctl.model import ModelFacts
 from envctl.runner import Runner
@@ -68,7 +68,7 @@ def with_inputs(job: Job, inputs: Mapping[str, Array]) -> Job:
 
 
 def run(job: Job, prepared: Prepared, runner: Runner) -> Result:
-    """The result of a step that worked; raises `JobFailed` otherwise, and the job's folder stays."""
+    """The result of a step that worked; raises `JobFailed` otherwise (the job's folder stays), `HostLacks` for disk."""
     job.write()
     result = runner.run(job, prepared.environment)
     if not result.ok:
@@ -77,13 +77,17 @@ def run(job: Job, prepared: Prepared, runner: Runner) -> Result:
     return result
 
 
-def failure(job: Job, prepared: Prepared, result: Result) -> JobFailed:
+def failure(job: Job, prepared: Prepared, result: Result) -> EnvctlError:
     """The error for a failed step: the worker's own words, the end of the log, how to do it again."""
+    what = f"{prepared.plan.title} could not {job.step} {job.source.name}"
+    if result.status == "disk-full":
+        reason = Reason(text=result.message[:300], source=result.status)
+        return HostLacks(f"{what}: no space left", because=[reason], do=[WAYS_OUT[result.status]])
     lines = [line for line in (result.message or tail(job.folder, 5)).splitlines() if line.strip()]
     because = [Reason(text=line[:300], source=result.status if i == 0 else "") for i, line in enumerate(lines[:6])]
     do = [WAYS_OUT[result.status]] if result.status in WAYS_OUT else []
     do += [f"read {job.folder / 'worker.log'}", f"do it again: {job.folder / 'reproduce.sh'}"]
-    return JobFailed(f"{prepared.plan.title} could not {job.step} {job.source.name}", because=because, do=do)
+    return JobFailed(what, because=because, do=do)
 
 
 def read_outputs(result: Result) -> dict[str, Array]:

@@ -48,7 +48,12 @@ def convert(source, target, options):
 
     model = read(source)
     path = os.path.join(target, "model.xml")
-    openvino.save_model(model, path, compress_to_fp16=options.get("precision") == "fp16")
+    try:
+        openvino.save_model(model, path, compress_to_fp16=options.get("precision") == "fp16")
+    except RuntimeError as error:
+        if "iostream error" in str(error):  # it tidies up before it says so: the disk may have room again
+            raise StepFailed("disk-full", "%s could not be written: %s" % (path, error)) from error
+        raise
     return {"artifacts": ["model.xml", "model.bin"], "read_back": {"weights": weights(read(path))}}
 
 
