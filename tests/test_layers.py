@@ -1,0 +1,58 @@
+"""The architecture's law: layers, a worker nobody imports, probes that stand alone."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+TOOLS = Path(sys.executable).parent
+PROBES = sorted((ROOT / "probes").glob("*.py"))
+WORKER = sorted((ROOT / "envctl" / "worker").rglob("*.py"))
+ENGINES = {"onnxruntime", "openvino", "tensorrt", "tensorrt_rtx_libs", "tensorrt_rtx_bindings", "tensorrt_rtx"}
+
+
+def imported(path: Path) -> set[str]:
+    """The top-level names a file imports, wherever in it."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    found += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    return {name.partition(".")[0] for name in found}
+
+
+def test_no_module_imports_what_stands_above_it() -> None:
+    done = subprocess.run([TOOLS / "lint-imports"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("path", PROBES, ids=lambda path: path.name)
+def test_probes_need_the_standard_library_only(path: Path) -> None:
+    assert imported(path) <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("path", PROBES, ids=lambda path: path.name)
+def test_a_probe_prints_one_document_whose_facts_have_value_origin_and_error(path: Path) -> None:
+    command = [sys.executable, "-I", "-S", str(path)]
+    facts = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)["facts"]
+    assert facts
+    for fact in facts:
+        assert set(fact) == {"name", "value", "origin", "error"}
+        assert fact["origin"]
+        assert (fact["value"] is None) == bool(fact["error"]), f"unknown without a reason, or known with one: {fact}"
+
+
+@pytest.mark.parametrize("path", WORKER, ids=lambda path: path.name)
+def test_the_worker_needs_numpy_its_engine_and_nothing_of_ours(path: Path) -> None:
+    ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 8))
+    assert imported(path) <= sys.stdlib_module_names | ENGINES | {"numpy", "failure", "sandbox"}
+
+
+def test_the_host_side_opens_no_engine() -> None:
+    for path in sorted((ROOT / "envctl").rglob("*.py")):
+        if path not in WORKER:
+            assert not imported(path) & (ENGINES | {"onnx", "torch", "tensorflow"}), path
