@@ -3,7 +3,7 @@
 environments/<key>/venv/         the environment; its scripts find their interpreter beside them
 environments/<key>/container/    the same environment's bin/ and pyvenv.cfg for the CPython of a base image
 environments/<key>/lock.json     what is in it
-environments/<key>.partial/      one that is being made; the next maker removes what a killed one left
+environments/<key>.partial-…/    one that is being made; the next maker removes what a killed one left
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,9 +92,12 @@ def _is_whole(environment: Environment) -> bool:
 def _make(
     environment: Environment, interpreter: Path, indexes: Indexes, offline: bool, say: Callable[[str], None]
 ) -> None:
-    partial = environment.folder.with_name(environment.folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
+    prefix = f"{environment.folder.name}.partial-"
+    for left in environment.folder.parent.glob(f"{prefix}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    # a name of its own: the uv of a maker that was killed may be at work for a moment yet
+    partial = Path(tempfile.mkdtemp(dir=environment.folder.parent, prefix=prefix))
+    partial.chmod(0o755)
     try:
         say(f"making an environment of {len(environment.lock.packages)} packages for CPython {environment.lock.python}")
         _fill(partial, environment.lock, interpreter, indexes, offline)

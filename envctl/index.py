@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import parse_wheel_filename
@@ -81,9 +85,8 @@ def config_file() -> Path:
 def read_indexes(options: list[str]) -> Indexes:
     """The addresses from the configuration file, then the environment, then `alias=address` options."""
     addresses: dict[str, str] = {}
-    path = config_file()
-    if path.is_file():
-        addresses.update(tomllib.loads(path.read_text(encoding="utf-8")).get("index", {}))
+    if config_file().is_file():
+        addresses.update(_configured(config_file()))
     prefix = "ENVCTL_INDEX_"
     addresses.update({k[len(prefix) :].lower(): v for k, v in os.environ.items() if k.startswith(prefix)})
     for option in options:
@@ -94,16 +97,39 @@ def read_indexes(options: list[str]) -> Indexes:
     return Indexes(addresses=addresses)
 
 
+def _configured(path: Path) -> dict[str, str]:
+    do = ['write: [index] and, below it, alias = "address" lines']
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8")).get("index", {})
+    except (OSError, ValueError) as error:
+        raise BadInput(f"cannot read {path}", because=[Reason(text=str(error))], do=do) from error
+    if not isinstance(found, dict) or not all(isinstance(address, str) for address in found.values()):
+        raise BadInput(f"{path}: [index] must hold addresses in quotes", do=do)
+    return found
+
+
 def uv(arguments: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run uv to its end. Ctrl-C reaches it too, as it shares the terminal's process group."""
+    """Run uv to its end. It ends with us: Ctrl-C reaches it too, as it shares the terminal's process group."""
     from uv import find_uv_bin
 
     environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
     # the lock says which interpreter and files; nothing may be fetched that it does not name
     environment |= {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
     return subprocess.run(
-        [find_uv_bin(), *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+        [find_uv_bin(), *arguments],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=_die_with_parent,
     )
+
+
+def _die_with_parent() -> None:
+    """Have the kernel end this process with the one that started it (prctl's PR_SET_PDEATHSIG, Linux)."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def resolve(
@@ -125,7 +151,7 @@ def resolve(
         arguments += ["--offline"] if offline else []
         done = uv([*arguments, "-o", "pylock.toml", "pyproject.toml"], cwd=Path(folder))
         if done.returncode:
-            raise uv_error("lock", done, indexes)
+            raise uv_error("lock", done, indexes, packages)
         locked = tomllib.loads((Path(folder) / "pylock.toml").read_text(encoding="utf-8"))
     ranks = _ranks(python, platform)
     return sorted((_locked(table, packages, ranks) for table in locked["packages"]), key=lambda each: each.name)
@@ -149,6 +175,7 @@ def _project(packages: Packages, constraints: list[str], python: str, indexes: I
     if DEFAULT in indexes.addresses:
         address = indexes.addresses[DEFAULT]
         lines += ["[[tool.uv.index]]", f'name = "{DEFAULT}"', f'url = "{address}"', "default = true"]
+        lines += ['format = "flat"'] if _is_folder_of_wheels(address) else []
     return "\n".join(lines) + "\n"
 
 
@@ -191,13 +218,15 @@ def install(python: Path, locked: list[LockedPackage], indexes: Indexes, folder:
     for alias in sorted({package.index for package in locked}):
         own = [package for package in locked if package.index == alias]
         requirements = folder / f"requirements-{alias}.txt"
-        requirements.write_text(export(own), encoding="utf-8")
+        address = indexes.address(alias, own[0].name)
+        requirements.write_text(_from_folder(own, address) or export(own), encoding="utf-8")
         arguments = ["pip", "install", "--quiet", "--python", str(python), "--require-hashes", "--no-deps"]
         arguments += ["--only-binary", ":all:", "--compile-bytecode", "-r", str(requirements)]
-        arguments += _index_options(indexes.address(alias, own[0].name)) + (["--offline"] if offline else [])
+        arguments += _index_options(address) + (["--offline"] if offline else [])
         done = uv(arguments, cwd=folder)
         if done.returncode:
-            raise uv_error("install", done, indexes)
+            served = Packages(requirements=(), index={package.name: alias for package in own})
+            raise uv_error("install", done, indexes, served)
 
 
 def _is_folder_of_wheels(address: str | None) -> bool:
@@ -207,10 +236,20 @@ def _is_folder_of_wheels(address: str | None) -> bool:
     return not Path(unquote(urlsplit(address).path), "index.html").exists()
 
 
+def _from_folder(locked: list[LockedPackage], address: str | None) -> str:
+    """The locked files themselves as requirements, where they lie in a folder: uv knows no hashes there before it has
+    chosen, and would choose the best wheel for this host."""
+    if not (address and _is_folder_of_wheels(address)):
+        return ""
+    folder = address.rstrip("/")
+    return "".join(f"{p.name} @ {folder}/{quote(p.file)} --hash=sha256:{p.sha256}\n" for p in locked)
+
+
 def _index_options(address: str | None) -> list[str]:
     if address and _is_folder_of_wheels(address):
-        return ["--no-index", "--find-links", address]
-    return ["--default-index", address] if address else []
+        return ["--no-index"]
+    # named twice: as the first index too, or one of the user's own (UV_EXTRA_INDEX_URL) would be asked before it
+    return ["--index", address, "--default-index", address] if address else []
 
 
 def export(locked: list[LockedPackage]) -> str:
@@ -218,27 +257,41 @@ def export(locked: list[LockedPackage]) -> str:
     return "".join(f"{p.name}=={p.version} --hash=sha256:{p.sha256}\n" for p in locked)
 
 
-def uv_error(step: str, done: subprocess.CompletedProcess[str], indexes: Indexes) -> Exception:
+NOTHING = Packages(requirements=(), index={})
+
+
+def uv_error(
+    step: str, done: subprocess.CompletedProcess[str], indexes: Indexes, packages: Packages = NOTHING
+) -> Exception:
     """uv's failure as one of ours: no solution (3), or an index that gave no answer or not the locked file (4)."""
     lines = [line.strip(" ×├╰─▶│") for line in done.stderr.splitlines() if line.strip()]
     because = [Reason(text=line, source="uv") for line in lines[:8]]
     text = done.stderr.lower()
+    alias = _guilty(text, indexes, packages)
     if any(mark in text for mark in UNREACHABLE):
-        named = ", ".join(indexes.addresses) or DEFAULT
-        do = [
-            "check network, proxy and certificate settings",
-            *ways_out(next(iter(indexes.addresses), DEFAULT)),
-        ]
-        return HostLacks(f"could not {step} the packages: the index ({named}) gave no answer", because=because, do=do)
+        do = ["check network, proxy and certificate settings", *ways_out(alias)]
+        return HostLacks(f"could not {step} the packages: the index ({alias}) gave no answer", because=because, do=do)
     if "no space left" in text:
         do = ["free some space, or choose another cache folder (ENVCTL_CACHE, UV_CACHE_DIR)"]
         return HostLacks(f"could not {step} the packages: no space left", because=because, do=do)
     if "network was disabled" in text:
         do = ["leave --offline out once: what was fetched is kept"]
         return HostLacks(f"could not {step} the packages without network", because=because, do=do)
-    if "was not found in the package registry" in text or "failed to read `--find-links`" in text:
-        do = ways_out(next(iter(indexes.addresses), DEFAULT))
-        return HostLacks(f"could not {step} the packages: the index does not have them", because=because, do=do)
+    lacks = ["was not found in the package registry", "failed to read `--find-links`", "distribution not found at"]
+    lacks += [f"there is no version of {requirement}" for requirement in packages.requirements]
+    if any(mark in text for mark in lacks):
+        what = f"could not {step} the packages: the index ({alias}) does not have them"
+        return HostLacks(what, because=because, do=ways_out(alias))
     if step == "lock" and "no solution found" in text:
         return NoStack("the Python packages of this stack cannot stand together", because=because)
     return HostLacks(f"could not {step} the packages", because=because)
+
+
+def _guilty(text: str, indexes: Indexes, packages: Packages) -> str:
+    """The alias of the index that uv complains of: by its address, else by a package it serves, else the default."""
+    for alias, address in indexes.addresses.items():
+        parts = urlsplit(address)
+        if (parts.netloc.rpartition("@")[2] or unquote(parts.path)).lower() in text:
+            return alias
+    named = [alias for name, alias in packages.index.items() if re.search(rf"\b{re.escape(name)}\b", text)]
+    return named[0] if named else DEFAULT

@@ -1,6 +1,7 @@
 """The job protocol: a folder with `job.json` and arrays in; `result.json`, arrays and artifacts out.
 
 <folder>/job.json        what the worker shall do; it names no path of this machine
+<folder>/go              the name of the awaited source, for a job that starts before that is made
 <folder>/inputs/N.npy    one array an input, shape [samples, *shape of the model's input]
 <folder>/result.json     what it did; absent when it died
 <folder>/outputs/N.npy   one array an output, shape [samples, *shape of the output]
@@ -38,7 +39,11 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """One step for a worker. `source` is the model file (or artifact) on this host, mounted or read in place."""
+    """One step for a worker. `source` is the model file (or artifact) on this host, mounted or read in place.
+
+    With `after`, `source` is the folder of a file that is still being made: the worker imports its engine meanwhile,
+    and waits for the file's name in `<folder>/go`. The inputs are there by then too.
+    """
 
     folder: Path
     step: Step
@@ -48,6 +53,7 @@ class Job:
     limits: Limits
     options: dict[str, Any] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()
+    after: bool = False
 
     def write(self) -> None:
         """Write `job.json`; arrays are written by whoever has them."""
@@ -57,6 +63,7 @@ class Job:
             "adapter": self.adapter,
             "source": self.source.name,
             "options": self.options,
+            "after": self.after,
             "inputs": [{"name": name, "file": f"inputs/{i}.npy"} for i, name in enumerate(self.inputs)],
             "limits": {
                 "memory": self.limits.memory,

@@ -229,7 +229,8 @@ def _shape(text: str) -> tuple[str, tuple[int, ...]]:
     except ValueError:
         shape = ()
     if not (found and name and shape and min(shape) > 0):
-        raise BadInput(f"--shape {text!r} is not NAME=1,3,224,224 with positive sizes")
+        do = ["for example --shape image=1,3,224,224; without it the free sizes are 1"]
+        raise BadInput(f"--shape {text!r} is not NAME=1,3,224,224 with positive sizes", do=do)
     return name, shape
 
 

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import subprocess
+import time
 
 from envctl.environment import Environment
 from envctl.errors import CannotStart, Reason
@@ -15,6 +16,7 @@ from envctl.job import Job, Result
 from envctl.runner import VARIABLES, WORKER
 from envctl.runner.outcome import outcome, write_reproduce
 
+SLICE_SECONDS = 0.5
 OLDEST_PYTHON = 8  # the worker's floor: CPython 3.8
 CLEAN = {"PATH": "/usr/bin:/bin", **VARIABLES}
 
@@ -93,9 +95,14 @@ def _ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=seconds)
         return process.poll() is not None
+    end = time.monotonic() + seconds
     try:
-        ended, _, _ = select.select([handle], [], [], seconds)
-        return bool(ended)
+        while (left := end - time.monotonic()) > 0:
+            # in slices: the kernel may have handed Ctrl-C to another thread while this one was starting the process,
+            # and then Python looks at it only when this call returns
+            if select.select([handle], [], [], min(left, SLICE_SECONDS))[0]:
+                return True
+        return False
     finally:
         os.close(handle)
 

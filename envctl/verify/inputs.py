@@ -6,6 +6,7 @@ Every array has the samples first: [samples, *shape of the model's input]. One s
 from __future__ import annotations
 
 import difflib
+import math
 import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 MAX_SEEDED_ELEMENTS = 1 << 28
+INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 
 
 def concrete(tensor: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
@@ -31,7 +33,8 @@ def concrete(tensor: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int
         return tuple(1 if size is None else size for size in declared)
     fits = len(asked) == len(declared) and all(d in (None, a) for a, d in zip(asked, declared, strict=True))
     if not fits:
-        raise BadInput(f"--shape {tensor.name}={','.join(map(str, asked))} does not fit the model's {tensor}")
+        do = ["give every size; only those shown as ? are free"]
+        raise BadInput(f"--shape {tensor.name}={','.join(map(str, asked))} does not fit the model's {tensor}", do=do)
     return asked
 
 
@@ -49,14 +52,14 @@ def _draw(tensor: Tensor, shape: tuple[int, ...], seed: int, samples: int) -> Ar
     import numpy as np
 
     size = (samples, *shape)
-    if int(np.prod(size, dtype=np.int64)) > MAX_SEEDED_ELEMENTS:
+    if math.prod(size) > MAX_SEEDED_ELEMENTS:
         raise BadInput(f"{samples} samples of {tensor} are too large", do=["use fewer: --samples N, or --shape"])
     generator = np.random.default_rng([seed, zlib.crc32(tensor.name.encode())])
     if tensor.dtype in ("float32", "float64", "float16"):
         return generator.standard_normal(size, dtype=np.float32).astype(tensor.dtype)
     if tensor.dtype == "bool":
         return generator.integers(0, 2, size).astype(bool)
-    if tensor.dtype.startswith(("int", "uint")) and tensor.dtype[-1] in "8624":
+    if tensor.dtype in INTEGERS:
         return generator.integers(0, 10, size).astype(tensor.dtype)
     do = ["give the inputs: --input FILE.npz"]
     raise BadInput(f"cannot make seeded values for input {tensor.name} of type {tensor.dtype}", do=do)
@@ -94,7 +97,8 @@ def _with_samples(array: Array, tensor: Tensor) -> Array:
         return array
     if array.ndim and declared[:1] == (1,) and _fits((1, *array.shape[1:]), declared):
         return array[:, None]
-    raise BadInput(f"input {tensor.name} has shape {list(array.shape)}, the model wants {tensor}")
+    do = ["give one inference in that shape, or several with one more axis in front"]
+    raise BadInput(f"input {tensor.name} has shape {list(array.shape)}, the model wants {tensor}", do=do)
 
 
 def _fits(shape: tuple[int, ...], declared: tuple[int | None, ...]) -> bool:

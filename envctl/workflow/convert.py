@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from envctl import model
-from envctl.errors import BadInput, HostLacks, Reason
+from envctl.errors import BadInput, HostLacks
 from envctl.host import HostFacts
 from envctl.job import Limits, Result
 from envctl.model import ModelFacts
 from envctl.runner import Runner
 from envctl.spec import read_spec
+from envctl.tree import disk_errors
 from envctl.verify import compare, inputs, response, tolerance
 from envctl.workflow import deliver, steps
 from envctl.workflow.ask import Ask, Listener
+from envctl.workflow.feeds import make_feeds
 from envctl.workflow.outcome import Outcome
 from envctl.workflow.prepare import Prepared
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
+# the conversion, and the run of what it makes
+Target: TypeAlias = "tuple[Future[Result], Future[Result]]"
 NOT_EXECUTED = "built, not executed: "
 
 
@@ -99,15 +103,14 @@ def perform(work: Work, listener: Listener) -> None:
 
 
 def _compare(work: Work, listener: Listener) -> None:
-    """Both engines side by side; the conversion, which needs no inputs, runs while they are made."""
+    """Both engines side by side on the same inputs, then the verdict."""
     listener.say(f"{work.target.plan.title} converts and runs; the reference runs beside it")
     with _timed(work, "workers"), side_by_side(work.runner) as pool:
-        converting = pool.submit(_convert, work)
-        feeds = _inputs(work)
+        target = _start_target(work, pool)
+        feeds = make_feeds(work.ask, work.source, work.outcome)
         reference = pool.submit(_run_reference, work, feeds)
-        # whichever fails first ends both: side_by_side kills the other
-        answers = _run_target(work, converting.result(), feeds)
-        expected = reference.result()
+        # whichever fails first ends the others: side_by_side kills them
+        answers, expected = _finish_target(work, target, feeds), reference.result()
     with _timed(work, "comparison"):
         _judge(work, expected, answers)
 
@@ -130,51 +133,42 @@ def _in_order(reference: Mapping[str, Array], target: dict[str, Array]) -> dict[
     return target
 
 
-def _inputs(work: Work) -> dict[str, Array]:
-    ask, source = work.ask, work.source
-    if ask.input is None:
-        work.outcome.inputs = f"{ask.samples} samples from seed {ask.seed}"
-        return inputs.seeded(source.inputs, ask.shapes, seed=ask.seed, samples=ask.samples)
-    feeds = inputs.checked(_load(ask.input), source.inputs)
-    work.outcome.inputs = f"{len(next(iter(feeds.values())))} samples from {ask.input}"
-    return feeds
-
-
-def _load(path: Path) -> dict[str, Array]:
-    import zipfile
-
-    import numpy as np
-
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except FileNotFoundError as error:
-        raise BadInput(f"no such file: {path}", do=["give an .npz file, or 'seeded'"]) from error
-    except (ValueError, OSError, zipfile.BadZipFile, AttributeError) as error:
-        do = ["save the inputs with numpy.savez(FILE, name=array, …)"]
-        raise BadInput(f"{path} is not an .npz file", because=[Reason(text=str(error)[:200])], do=do) from error
-
-
 def _run_reference(work: Work, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """The reference's outputs on the inputs and on the probes (verify.response), without graph optimisations."""
+    """The reference's outputs on the inputs and on the probes (verify.response)."""
     assert work.outcome.reference
     source = model.read(work.ask.reference_model) if work.ask.reference_model else work.source
     prepared, folder = work.outcome.reference, work.folder / "reference"
     job = steps.job(folder, "infer", prepared, source.path, source.files()[1:], work.ask, work.limits)
-    job.options.update(optimise=False, beside_another=True, precision="fp32")
-    job = steps.with_inputs(job, response.with_probes(feeds, work.ask.seed))
-    result = steps.run(job, prepared, work.runner)
+    # where ONNX Runtime is under test, its own optimiser must not vouch for itself
+    same = work.target.plan.spec.adapter == prepared.plan.spec.adapter
+    threads = work.ask.threads or max(1, int(work.host.value("cores") or 2) // 2)
+    job.options.update(optimise=not same, beside_another=True, precision="fp32", threads=threads)
+    probed = response.with_probes(feeds, work.ask.seed)
+    steps.write_inputs(folder, probed)
+    result = steps.run(replace(job, inputs=tuple(probed)), prepared, work.runner)
     work.outcome.results["reference"] = result
     return steps.read_outputs(result)
 
 
-def _run_target(work: Work, converted: Result, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """Run what was made, and read back the precision that ran."""
-    artifacts = list(converted.artifacts)
-    job = steps.job(work.folder / "infer", "infer", work.target, artifacts[0], artifacts[1:], work.ask, work.limits)
-    result = steps.run(steps.with_inputs(job, feeds), work.target, work.runner)
-    work.outcome.results["infer"] = result
-    written = model.read(artifacts[0]) if artifacts[0].suffix == ".onnx" else None
+def _start_target(work: Work, pool: ThreadPoolExecutor) -> Target:
+    """Start the conversion, which needs no inputs, and beside it the worker that will run what it makes: that one
+    imports its engine meanwhile."""
+    artifact = work.folder / "convert" / "artifact"
+    with disk_errors(artifact):
+        artifact.mkdir(parents=True)
+    job = steps.job(work.folder / "infer", "infer", work.target, artifact, [], work.ask, work.limits)
+    job = replace(job, after=True, inputs=tuple(tensor.name for tensor in work.source.inputs))
+    return pool.submit(_convert, work), pool.submit(steps.run, job, work.target, work.runner)
+
+
+def _finish_target(work: Work, target: Target, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """The target's outputs, and the precision that ran, read back."""
+    converting, running = target
+    steps.write_inputs(work.folder / "infer", feeds)
+    made = converting.result().artifacts[0]
+    steps.go(work.folder / "infer", made)
+    work.outcome.results["infer"] = result = running.result()
+    written = model.read(made) if made.suffix == ".onnx" else None
     work.outcome.precision = steps.precision_that_ran(result, written, work.ask, work.source)
     return steps.read_outputs(result)
 
@@ -210,10 +204,10 @@ def _only_convert(work: Work, listener: Listener) -> None:
 
 
 def _infer(work: Work, listener: Listener) -> None:
-    feeds = _inputs(work)
     listener.say(f"{work.target.plan.title} converts and runs")
-    with _timed(work, "workers"):
-        answers = _run_target(work, _convert(work), feeds)
+    with _timed(work, "workers"), side_by_side(work.runner) as pool:
+        target = _start_target(work, pool)
+        answers = _finish_target(work, target, make_feeds(work.ask, work.source, work.outcome))
     work.outcome.status = "ran"
     if work.ask.output:
         deliver.save_arrays(work.ask.output, answers)
@@ -229,8 +223,8 @@ def _timed(work: Work, name: str) -> Iterator[None]:
 
 @contextmanager
 def side_by_side(runner: Runner) -> Iterator[ThreadPoolExecutor]:
-    """Two threads for two workers; whatever ends the block early (Ctrl-C too) ends the workers."""
-    pool = ThreadPoolExecutor(2)
+    """A thread for each of three workers; whatever ends the block early (Ctrl-C too) ends the workers."""
+    pool = ThreadPoolExecutor(3)
     try:
         yield pool
     except BaseException:

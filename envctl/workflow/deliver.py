@@ -49,7 +49,7 @@ def check_folder(ask: Ask, facts: ModelFacts, spec: ImageSpec) -> None:
 def check_writable(folder: Path) -> None:
     """Raise when nothing can be written into a folder, or into the nearest one there is where it would be made."""
     with disk_errors(folder):
-        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink())
         with tempfile.TemporaryFile(dir=there):
             pass
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from envctl.job import Job, Limits, Result, Step
 from envctl.model import ModelFacts
 from envctl.runner import Runner
 from envctl.runner.outcome import tail
-from envctl.tree import disk_errors
+from envctl.tree import disk_errors, write_whole
 from envctl.workflow.ask import Ask
 from envctl.workflow.prepare import Prepared, check_versions
 
@@ -56,15 +55,19 @@ def job(
     )
 
 
-def with_inputs(job: Job, inputs: Mapping[str, Array]) -> Job:
-    """The job with its arrays written into its folder."""
+def write_inputs(folder: Path, inputs: Mapping[str, Array]) -> None:
+    """Write a job's arrays into its folder."""
     import numpy as np
 
-    with disk_errors(job.folder):
-        (job.folder / "inputs").mkdir(parents=True, exist_ok=True)
+    with disk_errors(folder):
+        (folder / "inputs").mkdir(parents=True, exist_ok=True)
         for index, array in enumerate(inputs.values()):
-            np.save(job.folder / "inputs" / f"{index}.npy", array, allow_pickle=False)
-    return replace(job, inputs=tuple(inputs))
+            np.save(folder / "inputs" / f"{index}.npy", array, allow_pickle=False)
+
+
+def go(folder: Path, source: Path) -> None:
+    """Tell the job that waits in `folder` that its source is made."""
+    write_whole(folder / "go", source.name)
 
 
 def run(job: Job, prepared: Prepared, runner: Runner) -> Result:
@@ -79,7 +82,7 @@ def run(job: Job, prepared: Prepared, runner: Runner) -> Result:
 
 def failure(job: Job, prepared: Prepared, result: Result) -> EnvctlError:
     """The error for a failed step: the worker's own words, the end of the log, how to do it again."""
-    what = f"{prepared.plan.title} could not {job.step} {job.source.name}"
+    what = f"{prepared.plan.title} could not {'run what it made' if job.after else f'{job.step} {job.source.name}'}"
     if result.status == "disk-full":
         reason = Reason(text=result.message[:300], source=result.status)
         return HostLacks(f"{what}: no space left", because=[reason], do=[WAYS_OUT[result.status]])

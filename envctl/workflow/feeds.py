@@ -1,0 +1,47 @@
+"""The inputs of a run: made from a seed, or read from the user's file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from envctl.errors import BadInput, Reason
+from envctl.model import ModelFacts
+from envctl.verify import inputs
+from envctl.workflow.ask import Ask
+from envctl.workflow.outcome import Outcome
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def make_feeds(ask: Ask, source: ModelFacts, outcome: Outcome) -> dict[str, Array]:
+    """The inputs that were asked for, [samples, ...] each, in the order of the model's inputs."""
+    if ask.input is None:
+        outcome.inputs = f"{ask.samples} samples from seed {ask.seed}"
+        return inputs.seeded(source.inputs, ask.shapes, seed=ask.seed, samples=ask.samples)
+    feeds = inputs.checked(_load(ask.input), source.inputs)
+    outcome.inputs = f"{len(next(iter(feeds.values())))} samples from {ask.input}"
+    return feeds
+
+
+def _load(path: Path) -> dict[str, Array]:
+    import zipfile
+    import zlib
+
+    import numpy as np
+
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise ValueError("it is a single array without a name (.npy)")
+        with loaded as archive:
+            # what is not an .npy file inside comes back as bytes
+            return {name: np.asarray(archive[name]) for name in archive.files}
+    except FileNotFoundError as error:
+        raise BadInput(f"no such file: {path}", do=["give an .npz file, or 'seeded'"]) from error
+    except (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        do = ["save the inputs with numpy.savez(FILE, name=array, …)"]
+        raise BadInput(f"{path} is not an .npz file", because=[Reason(text=str(error)[:200])], do=do) from error

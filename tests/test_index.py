@@ -1,0 +1,280 @@
+"""Index aliases: where their addresses come from, that a vendor's packages come from the vendor's index only, and
+what is said when an index fails. Every index here is a stand-in (tests/wheelhouse.py)."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from envctl import environment, lock
+from envctl.environment import Environment
+from envctl.errors import BadInput, EnvctlError, HostLacks, NoStack
+from envctl.host import interpreters
+from envctl.index import Indexes, config_file, read_indexes
+from tests import wheelhouse
+from tests.wheelhouse import Server, Wheelhouse
+
+PLATFORM = "x86_64-manylinux_2_28"
+PYTHON = next(iter(interpreters()))
+NOWHERE = "http://127.0.0.1:9/simple"
+
+
+@pytest.fixture(autouse=True)
+def own_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand-ins must not fill the caches that real packages live in; nor shall uv try a dead address for long."""
+    for name in ("ENVCTL_CACHE", "UV_CACHE_DIR", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    return tmp_path
+
+
+# --- addresses
+
+
+def configure(text: str) -> None:
+    """Write the user's configuration file."""
+    config_file().parent.mkdir(parents=True)
+    config_file().write_text(text, encoding="utf-8")
+
+
+def test_option_beats_environment_beats_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    configure('[index]\na = "file"\nb = "file"\nc = "file"\n')
+    monkeypatch.setenv("ENVCTL_INDEX_B", "environment")
+    monkeypatch.setenv("ENVCTL_INDEX_C", "environment")
+    monkeypatch.setenv("ENVCTL_INDEX_D", "environment")
+    found = read_indexes(["c=option", "e=https://host/simple?a=b"]).addresses
+    assert {alias: found[alias] for alias in "abcde"} == {
+        "a": "file",
+        "b": "environment",
+        "c": "option",
+        "d": "environment",
+        "e": "https://host/simple?a=b",
+    }
+
+
+def test_without_any_configuration_there_is_no_address() -> None:
+    assert read_indexes([]).addresses == {}
+
+
+@pytest.mark.parametrize("option", ["nvidia", "=https://host", "nvidia=", ""])
+def test_an_option_that_is_no_pair_is_refused(option: str) -> None:
+    with pytest.raises(BadInput, match="is not ALIAS=URL") as caught:
+        read_indexes([option])
+    assert repr(option) in caught.value.what and caught.value.do
+
+
+@pytest.mark.parametrize("text", ["[index\n", 'index = "nvidia"\n', "[index]\nnvidia = 5\n"])
+def test_a_broken_configuration_file_is_named(text: str) -> None:
+    configure(text)
+    with pytest.raises(BadInput) as caught:
+        read_indexes([])
+    assert str(config_file()) in caught.value.what
+
+
+def test_an_alias_without_address_is_an_error_with_the_ways_out() -> None:
+    with pytest.raises(HostLacks, match="cannot reach the package index 'nvidia'") as caught:
+        Indexes(addresses={"other": "x"}).address("nvidia", "tensorrt-libs")
+    said = str(caught.value.as_data())
+    words = ("tensorrt-libs", "--index nvidia=URL", "--index nvidia=file:///", "ENVCTL_INDEX_NVIDIA", "config.toml")
+    assert [word for word in words if word not in said] == []
+
+
+def test_the_default_alias_needs_no_address() -> None:
+    assert Indexes(addresses={}).address("pypi", "numpy") is None
+    assert Indexes(addresses={"pypi": "mirror"}).address("pypi", "numpy") == "mirror"
+
+
+# --- a vendor's packages
+
+
+@dataclass
+class World:
+    """Two stand-ins: the vendor's index, and a default one where somebody has put packages of the same name."""
+
+    vendor: Wheelhouse
+    default: Wheelhouse
+    vendor_server: Server
+    default_server: Server
+
+    @property
+    def indexes(self) -> Indexes:
+        """Both, by alias."""
+        return Indexes(addresses={"nvidia": self.vendor_server.address, "pypi": self.default_server.address})
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    vendor, default = Wheelhouse(tmp_path / "vendor"), Wheelhouse(tmp_path / "default")
+    vendor.add("vendor-engine", "1.0", says="the vendor's", needs=("plain",))
+    default.add("vendor-engine", "1.0", says="a stranger's")
+    default.add("vendor-engine", "9.9", says="a stranger's, and newer")
+    default.add("plain", "2.0", says="plain")
+    with wheelhouse.served(vendor) as one, wheelhouse.served(default) as other:
+        yield World(vendor, default, one, other)
+
+
+RECIPE = wheelhouse.spec("vendor-engine", index={"vendor-engine": "nvidia"})
+EXACT = wheelhouse.spec("vendor-engine=={engine}", index={"vendor-engine": "nvidia"})
+
+
+def make_lock(indexes: Indexes, recipe: wheelhouse.ImageSpec = RECIPE) -> lock.Lock:
+    """The lock of the vendor's engine."""
+    wanted = wheelhouse.stack(PYTHON)
+    return lock.find_or_make(wanted, recipe, PLATFORM, indexes, offline=False, refresh=True, say=[].append)
+
+
+def make(indexes: Indexes, recipe: wheelhouse.ImageSpec = RECIPE) -> Environment:
+    """The environment of the vendor's engine."""
+    interpreter = interpreters()[PYTHON]
+    return environment.find_or_make(make_lock(indexes, recipe), interpreter, indexes, offline=False, say=[].append)
+
+
+def says(made: Environment, module: str) -> str:
+    """What the module that was installed says."""
+    return next(made.library.glob(f"*/site-packages/{module}.py")).read_text()
+
+
+def assert_the_vendor_s(made: Environment, world: World) -> None:
+    """The vendor's package from the vendor, its dependency from the default index, and nobody else was asked."""
+    assert [(p.name, p.version, p.index) for p in made.lock.packages] == [
+        ("plain", "2.0", "pypi"),
+        ("vendor-engine", "1.0", "nvidia"),
+    ]
+    assert made.lock.packages[1].sha256 == wheelhouse.sha256(world.vendor.root / "files" / made.lock.packages[1].file)
+    assert "the vendor's" in says(made, "vendor_engine")
+    assert world.vendor_server.names() == {"vendor-engine"}
+    assert world.default_server.names() == {"plain"}, "the name of a vendor's package is not even asked for elsewhere"
+
+
+def test_a_vendor_s_package_comes_from_its_index_only(world: World) -> None:
+    assert_the_vendor_s(make(world.indexes), world)
+
+
+@pytest.mark.parametrize("variable", ["UV_EXTRA_INDEX_URL", "UV_INDEX", "UV_DEFAULT_INDEX", "UV_FIND_LINKS"])
+def test_indexes_of_the_user_s_own_do_not_come_before_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    address = world.default.as_folder if variable == "UV_FIND_LINKS" else world.default_server.address
+    monkeypatch.setenv(variable, address)
+    assert_the_vendor_s(make(world.indexes), world)
+
+
+@pytest.mark.parametrize("kind", ["as_index", "as_folder"])
+def test_wheels_that_were_carried_over_are_as_good(world: World, kind: str) -> None:
+    served = make(world.indexes)
+    carried = Indexes(addresses={"nvidia": getattr(world.vendor, kind), "pypi": getattr(world.default, kind)})
+    assert make_lock(carried).text() == served.lock.text()
+    shutil.rmtree(served.folder)
+    assert "the vendor's" in says(make(carried), "vendor_engine")
+
+
+def test_what_the_vendor_does_not_have_is_not_taken_elsewhere(world: World) -> None:
+    shutil.rmtree(world.vendor.root / "simple" / "vendor-engine")
+    with pytest.raises(HostLacks, match=r"the index \(nvidia\) does not have them") as caught:
+        make(world.indexes)
+    assert any("--index nvidia=" in hint for hint in caught.value.do)
+    assert world.default_server.names() <= {"plain"}
+
+
+def test_a_version_that_the_vendor_does_not_have_is_the_index_s_lack(world: World) -> None:
+    """The matrix knows the release; that an index lacks it is no contradiction between versions (exit code 3)."""
+    recipe = wheelhouse.spec("vendor-engine==7.0", index={"vendor-engine": "nvidia"})
+    with pytest.raises(HostLacks, match=r"the index \(nvidia\) does not have them"):
+        make(world.indexes, recipe)
+
+
+def test_packages_that_exclude_each_other_are_no_stack(world: World) -> None:
+    recipe = wheelhouse.spec("vendor-engine", "plain<1", index={"vendor-engine": "nvidia"})
+    with pytest.raises(NoStack, match="cannot stand together") as caught:
+        make(world.indexes, recipe)
+    assert "plain" in str(caught.value.as_data())
+
+
+# --- failures: one clear error, nothing half-made, and all is well once the cause is gone
+
+
+def assert_nothing_half_made(root: Path) -> None:
+    """No environment, finished or not; guards that were let go may stay."""
+    folder = root / "ENVCTL_CACHE" / "environments"
+    assert [path.name for path in folder.glob("*") if path.suffix != ".lock"] == []
+
+
+def spoil(path: Path, how: str) -> None:
+    """Break a wheel after it was locked."""
+    content = path.read_bytes()
+    if how == "missing":
+        path.unlink()
+    elif how == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    else:
+        wheelhouse.wheel(path.parent, "vendor-engine", "1.0", says="another file under the same name")
+
+
+@pytest.mark.parametrize("how", ["missing", "truncated", "replaced"])
+@pytest.mark.parametrize("republished", [False, True], ids=["page as it was", "page written anew"])
+def test_a_spoiled_wheel_is_refused(world: World, tmp_path: Path, how: str, republished: bool) -> None:
+    made = make_lock(world.indexes)
+    shutil.rmtree(tmp_path / "UV_CACHE_DIR")
+    path = world.vendor.root / "files" / made.packages[1].file
+    good = path.read_bytes()
+    spoil(path, how)
+    if republished:
+        world.vendor.publish("vendor-engine")
+    with pytest.raises(HostLacks, match="could not install the packages") as caught:
+        environment.find_or_make(made, interpreters()[PYTHON], world.indexes, offline=False, say=[].append)
+    assert "vendor-engine" in str(caught.value.as_data()) or "vendor_engine" in str(caught.value.as_data())
+    assert_nothing_half_made(tmp_path)
+    path.write_bytes(good)
+    world.vendor.publish("vendor-engine")
+    shutil.rmtree(tmp_path / "UV_CACHE_DIR")
+    found = environment.find_or_make(made, interpreters()[PYTHON], world.indexes, offline=False, say=[].append)
+    assert "the vendor's" in says(found, "vendor_engine")
+
+
+@pytest.mark.parametrize("dead", ["nvidia", "pypi"])
+@pytest.mark.parametrize("step", ["lock", "install"])
+def test_an_index_that_gives_no_answer_is_named(world: World, tmp_path: Path, dead: str, step: str) -> None:
+    """The right one of two, with the ways out for it."""
+    made = make_lock(world.indexes) if step == "install" else None
+    shutil.rmtree(tmp_path / "UV_CACHE_DIR", ignore_errors=True)
+    indexes = Indexes(addresses={**world.indexes.addresses, dead: NOWHERE})
+    with pytest.raises(HostLacks) as caught:
+        if made is None:
+            make_lock(indexes, EXACT)
+        else:
+            environment.find_or_make(made, interpreters()[PYTHON], indexes, offline=False, say=[].append)
+    error: EnvctlError = caught.value
+    assert error.what == f"could not {step} the packages: the index ({dead}) gave no answer"
+    assert any(f"--index {dead}=URL" in hint for hint in error.do)
+    assert_nothing_half_made(tmp_path)
+
+
+def test_offline_with_empty_caches_is_said_to_be_so(world: World, tmp_path: Path) -> None:
+    made = make_lock(world.indexes)
+    shutil.rmtree(tmp_path / "UV_CACHE_DIR")
+    with pytest.raises(HostLacks, match="without network") as caught:
+        environment.find_or_make(made, interpreters()[PYTHON], world.indexes, offline=True, say=[].append)
+    assert "--offline" in caught.value.do[0]
+    assert_nothing_half_made(tmp_path)
+
+
+def test_offline_with_full_caches_works(world: World) -> None:
+    first = make(world.indexes)
+    shutil.rmtree(first.folder)
+    asked = len(world.vendor_server.asked) + len(world.default_server.asked)
+    environment.find_or_make(first.lock, interpreters()[PYTHON], world.indexes, offline=True, say=[].append)
+    assert len(world.vendor_server.asked) + len(world.default_server.asked) == asked
+
+
+@pytest.mark.parametrize("kind", ["served", "as_index", "as_folder"])
+def test_the_locked_wheel_is_installed_though_this_host_could_take_another(world: World, kind: str) -> None:
+    """The lock is for glibc 2.28; on a newer system uv by itself would prefer the wheel for 2.34."""
+    for tag in ("manylinux_2_28_x86_64", "manylinux_2_34_x86_64"):
+        world.vendor.add("vendor-engine", "3.0", tag=f"py3-none-{tag}", says=f"for {tag}", needs=("plain",))
+    address = world.vendor_server.address if kind == "served" else getattr(world.vendor, kind)
+    made = make(Indexes(addresses={**world.indexes.addresses, "nvidia": address}))
+    assert "for manylinux_2_28_x86_64" in says(made, "vendor_engine")
