@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -97,7 +98,6 @@ def _make(
         shutil.rmtree(left, ignore_errors=True)
     # a name of its own: the uv of a maker that was killed may be at work for a moment yet
     partial = Path(tempfile.mkdtemp(dir=environment.folder.parent, prefix=prefix))
-    partial.chmod(0o755)
     try:
         say(f"making an environment of {len(environment.lock.packages)} packages for CPython {environment.lock.python}")
         _fill(partial, environment.lock, interpreter, indexes, offline)
@@ -117,14 +117,24 @@ def _fill(partial: Path, lock: Lock, interpreter: Path, indexes: Indexes, offlin
     install(venv / "bin" / "python", list(lock.packages), indexes, partial, offline)
     _write_container_side(partial, lock)
     (partial / "lock.json").write_text(lock.text(), encoding="utf-8")
+    _let_others_read(partial)
+
+
+def _let_others_read(folder: Path) -> None:
+    """Whatever the umask was: a container's worker is another user where root calls envctl."""
+    for path in [folder, *folder.rglob("*")]:
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o555 if mode & 0o100 else 0o444))
 
 
 def _write_container_side(folder: Path, lock: Lock) -> None:
     """The parts of a virtual environment that name an interpreter, once more for /usr/bin/pythonX.Y of a base."""
     scripts = folder / "container" / "bin"
-    shutil.copytree(
-        folder / "venv" / "bin", scripts, symlinks=True, ignore=shutil.ignore_patterns("python*", "activate*")
-    )
+    scripts.mkdir(parents=True)
+    for script in (folder / "venv" / "bin").iterdir():
+        if not re.match(r"python|(de)?activate|.*\.bat$", script.name):
+            shutil.copy2(script, scripts / script.name, follow_symlinks=False)
     (scripts / "python").symlink_to(f"/usr/bin/python{lock.python}")
     for name in ("python3", f"python{lock.python}"):
         (scripts / name).symlink_to("python")

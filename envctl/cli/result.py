@@ -31,6 +31,8 @@ def print_outcome(outcome: Outcome) -> None:
     if outcome.verdict:
         for label, text in verdict_lines(outcome.verdict, outcome.precision):
             row(console, label, text)
+    for line in outcome.outputs:
+        row(console, "output", line)
     print_read_back(console, outcome)
     for path in outcome.artifacts:
         row(console, "wrote", str(path))

@@ -21,7 +21,7 @@ from envctl.tree import disk_errors
 from envctl.verify import compare, inputs, response, tolerance
 from envctl.workflow import deliver, steps
 from envctl.workflow.ask import Ask, Listener
-from envctl.workflow.feeds import make_feeds
+from envctl.workflow.feeds import described, make_feeds
 from envctl.workflow.outcome import Outcome
 from envctl.workflow.prepare import Prepared
 
@@ -209,6 +209,7 @@ def _infer(work: Work, listener: Listener) -> None:
         target = _start_target(work, pool)
         answers = _finish_target(work, target, make_feeds(work.ask, work.source, work.outcome))
     work.outcome.status = "ran"
+    work.outcome.outputs = [described(name, array) for name, array in answers.items()]
     if work.ask.output:
         deliver.save_arrays(work.ask.output, answers)
         work.outcome.artifacts.append(work.ask.output)

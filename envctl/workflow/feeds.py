@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 
+def described(name: str, array: Array) -> str:
+    """An output in a line: element type, shape with the samples first, and its range."""
+    shape = ",".join(map(str, array.shape))
+    span = f"{array.min():.4g} … {array.max():.4g}" if array.size else "empty"
+    return f"{name} {array.dtype}[{shape}]  {span}"
+
+
 def make_feeds(ask: Ask, source: ModelFacts, outcome: Outcome) -> dict[str, Array]:
     """The inputs that were asked for, [samples, ...] each, in the order of the model's inputs."""
     if ask.input is None:

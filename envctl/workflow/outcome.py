@@ -35,6 +35,7 @@ class Outcome:
     precision: str = ""
     inputs: str = ""
     results: dict[str, Result] = field(default_factory=dict)
+    outputs: list[str] = field(default_factory=list)
     artifacts: list[Path] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     folder: Path | None = None
@@ -61,6 +62,7 @@ def as_data(outcome: Outcome) -> dict[str, Any]:
         "inputs": outcome.inputs,
         "verdict": asdict(outcome.verdict) if outcome.verdict else None,
         "steps": {name: step_data(result) for name, result in outcome.results.items()},
+        "outputs": outcome.outputs,
         "artifacts": [str(path) for path in outcome.artifacts],
         "seconds": {name: round(value, 3) for name, value in outcome.seconds.items()},
         "folder": str(outcome.folder) if outcome.folder else None,
