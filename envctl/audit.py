@@ -26,8 +26,9 @@ def audit(matrix: Matrix) -> list[Finding]:
 def _component(matrix: Matrix, component: Component) -> Iterator[Finding]:
     for release in component.releases:
         where = f"{component.name}.toml: release {release.version}"
-        for claim in release.requires:
-            yield from _claim(matrix, component, claim, f"{where}: requires.{claim.name}")
+        for key, claims in (("requires", release.requires), ("gpu", release.gpu)):
+            for claim in claims:
+                yield from _claim(matrix, component, claim, f"{where}: {key}.{claim.name}")
         if component.kind in ("engine", "component"):
             yield from _reachable(matrix, release, where)
 
@@ -59,6 +60,6 @@ def _reachable(matrix: Matrix, release: Release, where: str) -> Iterator[Finding
     )
     facts = frozenset(name for name in matrix.names() if matrix.component(name).kind in ("host", "model"))
     known = {"python": Known(values=pythons, origin="matrices/python.toml")} if pythons else {}
-    request = Request(engine=release.component, pins=(pin,), known=known, deferred=facts)
+    request = Request(engine=release.component, pins=(pin,), known=known, deferred=facts, on_gpu=True)
     if isinstance(solve(matrix, request), Conflict):
         yield Finding(where=where, what="no stack can reach this release")

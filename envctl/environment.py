@@ -125,7 +125,9 @@ def _let_others_read(folder: Path) -> None:
     for path in [folder, *folder.rglob("*")]:
         if not path.is_symlink():
             mode = path.stat().st_mode
-            path.chmod(mode | (0o555 if mode & 0o100 else 0o444))
+            wanted = mode | (0o555 if mode & 0o100 else 0o444)
+            if mode != wanted:  # the file may be uv's own, linked here
+                path.chmod(wanted)
 
 
 def _write_container_side(folder: Path, lock: Lock) -> None:

@@ -92,10 +92,24 @@ def _hints(matrix: Matrix, conflict: Conflict, proof: Proof | None) -> list[str]
         answer = solve(matrix, without_fact(conflict.request, name))
         if isinstance(answer, Stack):
             hints.append(f"with {name} {_value(matrix, answer, name)}: {answer.engine} {answer.version(answer.engine)}")
+    if not hints and proof and proof.facts:
+        hints = _another_machine(matrix, conflict.request)
     if not hints:
         known = {pin.name: nearest_versions(matrix, pin) for pin in conflict.request.pins}
         hints = [f"known: {name} {', '.join(versions)}" for name, versions in known.items() if versions]
     return hints
+
+
+def _another_machine(matrix: Matrix, request: Request) -> list[str]:
+    """What a machine must have, where no single fact of this one is to blame."""
+    for name in set(request.known) - {"python"}:
+        request = without_fact(request, name)
+    answer = solve(matrix, request)
+    if not isinstance(answer, Stack):
+        return []
+    names = dict.fromkeys(claim.name for claim in answer.unmet)
+    needs = ", ".join(f"{name} {_value(matrix, answer, name)}" for name in names)
+    return [f"on a machine with {needs}: {answer.engine} {answer.version(answer.engine)}"]
 
 
 def _value(matrix: Matrix, stack: Stack, name: str) -> str:
@@ -103,7 +117,7 @@ def _value(matrix: Matrix, stack: Stack, name: str) -> str:
     if name in stack.choices:
         return stack.version(name)
     chosen = [release for other in stack.choices.values() for release in _release(matrix, other)]
-    needs = [claim.condition for release in chosen for claim in release.requires if claim.name == name]
+    needs = [claim.condition for release in chosen for claim in (*release.requires, *release.gpu) if claim.name == name]
     return " and ".join(dict.fromkeys(map(str, needs)))
 
 

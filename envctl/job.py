@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from envctl.tree import canonical_json
 
@@ -113,11 +113,14 @@ def read_result(folder: Path) -> Result | None:
         return None
     try:
         return _result(folder, cast(dict[str, Any], json.loads(path.read_text(encoding="utf-8"))))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError, RuntimeError) as error:
+        # whatever a hostile answer can provoke: too deep, infinite, another shape, links in a circle
         return Result(status="bad-result", message=f"result.json cannot be read: {error}", folder=folder)
 
 
 def _result(folder: Path, data: dict[str, Any]) -> Result:
+    if data["status"] not in get_args(Status):
+        raise ValueError(f"unknown status {data['status']!r}")
     outputs = tuple(
         Output(name=str(o["name"]), dtype=str(o["dtype"]), file=_inside(folder, o["file"])) for o in data["outputs"]
     )

@@ -28,7 +28,7 @@ Kind = Literal["engine", "component", "package", "host", "model"]
 EVIDENCE = ("documented", "metadata", "measured", "second-hand", "unverified")
 CLAIM_KEYS = frozenset({"any", "source", "evidence", "checked", "note"})
 RELEASE_KEYS = CLAIM_KEYS - {"any"} | {
-    "version", "released", "requires", "ptx", "provides", "contradicts", "extras",
+    "version", "released", "requires", "gpu", "ptx", "provides", "contradicts", "extras",
 }  # fmt: skip
 
 
@@ -46,13 +46,14 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Release:
-    """One release of a component and what it requires."""
+    """One release of a component and what it requires; `gpu` are the claims for work on a GPU, if it can do without."""
 
     component: str
     version: str
     source: str
     evidence: str
     requires: tuple[Claim, ...]
+    gpu: tuple[Claim, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,13 +163,22 @@ def _release(path: Path, index: int, table: dict[str, object]) -> Release:
         Version(version)
     except InvalidVersion as error:
         raise MatrixError(f"{where}: key version: {error}") from error
-    requires = table.get("requires", {})
-    if not isinstance(requires, dict):
-        raise MatrixError(f"{where}: key requires must be a table")
-    owner = f"{path.stem} {version}"
-    claims = [_claim(f"{where}: requires.{name}", owner, name, value, table) for name, value in requires.items()]
-    source, evidence = str(table["source"]), str(table["evidence"])
-    return Release(component=path.stem, version=version, source=source, evidence=evidence, requires=tuple(claims))
+    return Release(
+        component=path.stem,
+        version=version,
+        source=str(table["source"]),
+        evidence=str(table["evidence"]),
+        requires=_claims(where, "requires", f"{path.stem} {version}", table),
+        gpu=_claims(where, "gpu", f"{path.stem} {version}", table),
+    )
+
+
+def _claims(where: str, key: str, owner: str, release: dict[str, object]) -> tuple[Claim, ...]:
+    """The claims of one of a release's tables."""
+    table = release.get(key, {})
+    if not isinstance(table, dict):
+        raise MatrixError(f"{where}: key {key} must be a table")
+    return tuple(_claim(f"{where}: {key}.{name}", owner, name, value, release) for name, value in table.items())
 
 
 def _check_keys(where: str, table: dict[str, object], known: frozenset[str]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from envctl.matrix import Claim, Matrix, Release
-from envctl.solver import Conflict, Pin, Request, solve
+from envctl.solver import Conflict, Pin, Request, claims_of, solve
 
 Group = tuple[str, str]  # (component that claims, component claimed on)
 
@@ -55,15 +55,15 @@ def _groups(matrix: Matrix, request: Request) -> list[Group]:
     found: dict[Group, None] = {}
     names = list(dict.fromkeys([request.engine, *(pin.name for pin in request.pins)]))
     for name in names:
-        for claim in _claims_of(considered(matrix, replace(request, pins=()), name, ())):
+        for claim in _claims(considered(matrix, replace(request, pins=()), name, ()), request):
             found.setdefault((name, claim.name))
             if claim.name not in names:
                 names.append(claim.name)
     return list(found)
 
 
-def _claims_of(releases: Iterable[Release]) -> list[Claim]:
-    return [claim for release in releases for claim in release.requires]
+def _claims(releases: Iterable[Release], request: Request) -> list[Claim]:
+    return [claim for release in releases for claim in claims_of(release, request)]
 
 
 def considered(matrix: Matrix, request: Request, name: str, above: Iterable[Claim]) -> list[Release]:
@@ -90,5 +90,5 @@ def claims(matrix: Matrix, request: Request, proof: Proof) -> list[Claim]:
     found: list[Claim] = []
     for owner, name in proof.groups:
         releases = considered(matrix, asked, owner, found)
-        found += [claim for claim in _claims_of(releases) if claim.name == name]
+        found += [claim for claim in _claims(releases, request) if claim.name == name]
     return found

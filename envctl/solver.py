@@ -38,14 +38,16 @@ class Known:
 class Request:
     """One question for the solver. `deferred` facts may be absent: what they must be is listed as unmet.
 
-    Claims on `foreign` components are about another operating system, and passed over; so are those of a component
-    on another that `ignored` names (for proofs).
+    `on_gpu` adds what engines that can do without a GPU require for work on one. Claims on `foreign` components are
+    about another operating system, and passed over; so are those of a component on another that `ignored` names (for
+    proofs).
     """
 
     engine: str
     pins: tuple[Pin, ...]
     known: Mapping[str, Known]
     deferred: frozenset[str] = frozenset()
+    on_gpu: bool = False
     foreign: frozenset[str] = frozenset()
     ignored: frozenset[tuple[str, str]] = frozenset()
 
@@ -149,7 +151,7 @@ class _Provider(AbstractProvider[Any, Any, str]):
         return requirement.condition is None or requirement.condition.admits(candidate.version)
 
     def get_dependencies(self, candidate: _Candidate) -> Iterable[_Need]:
-        for claim in candidate.release.requires if candidate.release else ():
+        for claim in claims_of(candidate.release, self.request) if candidate.release else ():
             if self.takes_part(claim.name) and (candidate.name, claim.name) not in self.request.ignored:
                 yield _Need(name=claim.name, condition=claim.condition, cause=claim)
 
@@ -159,6 +161,11 @@ class _Provider(AbstractProvider[Any, Any, str]):
         if known is not None:
             return bool(known.values) or name not in self.request.deferred
         return self.matrix.has(name) and self.matrix.component(name).kind in ("engine", "component")
+
+
+def claims_of(release: Release, request: Request) -> tuple[Claim, ...]:
+    """What a release requires for what the request is about."""
+    return release.requires + (release.gpu if request.on_gpu else ())
 
 
 def solve(matrix: Matrix, request: Request) -> Stack | Conflict:
@@ -187,7 +194,8 @@ def _with_pins(needs: tuple[_Need, ...], request: Request) -> tuple[_Need, ...]:
 
 
 def _stack(provider: _Provider, request: Request, chosen: list[_Candidate], packages: list[_Need]) -> Stack:
-    claims = [claim for candidate in chosen if candidate.release for claim in candidate.release.requires]
+    releases = [candidate.release for candidate in chosen if candidate.release]
+    claims = [claim for release in releases for claim in claims_of(release, request)]
     left = [claim for claim in claims if claim.name not in request.foreign and not provider.takes_part(claim.name)]
     choices = {candidate.name: _choice(candidate, request, claims) for candidate in chosen}
     constraints = _constraints(packages, [claim for claim in left if _is_package(provider, claim.name)])

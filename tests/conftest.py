@@ -66,6 +66,15 @@ def own_cache(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Caches and configuration of the test's own: stand-ins must not fill those that real packages live in."""
+    for name in ("ENVCTL_CACHE", "UV_CACHE_DIR", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    return tmp_path
+
+
+@pytest.fixture
 def envctl(tmp_path: Path) -> Callable[..., Ran]:
     """`envctl` run in a folder of the test's own."""
 

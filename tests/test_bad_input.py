@@ -152,6 +152,13 @@ def test_weights_beside_the_model(
         assert flow(tmp_path / "out" / made, feeds(tmp_path / "out" / made))[0].shape == (1, 4)
 
 
+def test_reference_with_other_inputs(envctl: Program, bad: dict[str, Path], digits: Path, tmp_path: Path) -> None:
+    given = ("run", *ORT, "convert", digits, "--reference", bad["external"], "-o", "out")
+    ran = envctl(*given, ENVCTL_CACHE=str(tmp_path / "cold"))
+    assert_one_error(ran, 2, "--reference", "image float32[?,1,8,8]", "x float32[1,16]")
+    assert_nothing_made(tmp_path)
+
+
 # ---- the command line
 
 

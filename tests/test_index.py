@@ -1,5 +1,6 @@
-"""Index aliases: where their addresses come from, that a vendor's packages come from the vendor's index only, and
-what is said when an index fails. Every index here is a stand-in (tests/wheelhouse.py)."""
+"""A vendor's packages come from the vendor's index only, and an index that fails is named, with nothing half-made.
+
+Every index here is a stand-in (tests/wheelhouse.py)."""
 
 from __future__ import annotations
 
@@ -12,9 +13,9 @@ import pytest
 
 from envctl import environment, lock
 from envctl.environment import Environment
-from envctl.errors import BadInput, EnvctlError, HostLacks, NoStack
+from envctl.errors import EnvctlError, HostLacks, NoStack
 from envctl.host import interpreters
-from envctl.index import Indexes, config_file, read_indexes
+from envctl.index import Indexes
 from tests import wheelhouse
 from tests.wheelhouse import Server, Wheelhouse
 
@@ -23,72 +24,7 @@ PYTHON = next(iter(interpreters()))
 NOWHERE = "http://127.0.0.1:9/simple"
 
 
-@pytest.fixture(autouse=True)
-def own_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stand-ins must not fill the caches that real packages live in; nor shall uv try a dead address for long."""
-    for name in ("ENVCTL_CACHE", "UV_CACHE_DIR", "XDG_CONFIG_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / name))
-    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
-    return tmp_path
-
-
-# --- addresses
-
-
-def configure(text: str) -> None:
-    """Write the user's configuration file."""
-    config_file().parent.mkdir(parents=True)
-    config_file().write_text(text, encoding="utf-8")
-
-
-def test_option_beats_environment_beats_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    configure('[index]\na = "file"\nb = "file"\nc = "file"\n')
-    monkeypatch.setenv("ENVCTL_INDEX_B", "environment")
-    monkeypatch.setenv("ENVCTL_INDEX_C", "environment")
-    monkeypatch.setenv("ENVCTL_INDEX_D", "environment")
-    found = read_indexes(["c=option", "e=https://host/simple?a=b"]).addresses
-    assert {alias: found[alias] for alias in "abcde"} == {
-        "a": "file",
-        "b": "environment",
-        "c": "option",
-        "d": "environment",
-        "e": "https://host/simple?a=b",
-    }
-
-
-def test_without_any_configuration_there_is_no_address() -> None:
-    assert read_indexes([]).addresses == {}
-
-
-@pytest.mark.parametrize("option", ["nvidia", "=https://host", "nvidia=", ""])
-def test_an_option_that_is_no_pair_is_refused(option: str) -> None:
-    with pytest.raises(BadInput, match="is not ALIAS=URL") as caught:
-        read_indexes([option])
-    assert repr(option) in caught.value.what and caught.value.do
-
-
-@pytest.mark.parametrize("text", ["[index\n", 'index = "nvidia"\n', "[index]\nnvidia = 5\n"])
-def test_a_broken_configuration_file_is_named(text: str) -> None:
-    configure(text)
-    with pytest.raises(BadInput) as caught:
-        read_indexes([])
-    assert str(config_file()) in caught.value.what
-
-
-def test_an_alias_without_address_is_an_error_with_the_ways_out() -> None:
-    with pytest.raises(HostLacks, match="cannot reach the package index 'nvidia'") as caught:
-        Indexes(addresses={"other": "x"}).address("nvidia", "tensorrt-libs")
-    said = str(caught.value.as_data())
-    words = ("tensorrt-libs", "--index nvidia=URL", "--index nvidia=file:///", "ENVCTL_INDEX_NVIDIA", "config.toml")
-    assert [word for word in words if word not in said] == []
-
-
-def test_the_default_alias_needs_no_address() -> None:
-    assert Indexes(addresses={}).address("pypi", "numpy") is None
-    assert Indexes(addresses={"pypi": "mirror"}).address("pypi", "numpy") == "mirror"
-
-
-# --- a vendor's packages
+pytestmark = pytest.mark.usefixtures("stand_ins")
 
 
 @dataclass

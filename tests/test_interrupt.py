@@ -14,11 +14,23 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.models.graph import Graph, save
 
 pytestmark = pytest.mark.engines
 DEADLINE = 60.0  # how long to wait for something that must come; nothing is measured
-# a hundred thousand inferences: a minute for any engine, and 25 MB of inputs
-LONG = ("--samples", "100000")
+LONG = ("--samples", "1000", "--timeout", "3000")
+
+
+@pytest.fixture(scope="module")
+def slow(models: Path) -> Path:
+    """A model of 1 MB with some hundred milliseconds of work in each inference: "x" [1,16] -> "y" [1,512]."""
+    g = Graph("slow")
+    square = g.random_weight((512, 512), 512**-0.5)
+    x = g.op("Mul", square, g.op("MatMul", "x", g.random_weight((16, 512), 0.25)))
+    for _ in range(100):
+        x = g.op("Tanh", g.op("MatMul", x, square))
+    g.op("ReduceMean", x, out="y", axes=[0])
+    return save(g.model({"x": [1, 16]}, {"y": [1, 512]}), models / "slow.onnx")
 
 
 @contextmanager
@@ -83,8 +95,8 @@ def assert_stopped(process: subprocess.Popen[str], cache: Path, folder: Path) ->
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("step", ["convert", "infer"])
-def test_stopped_local_run(digits: Path, tmp_path: Path, own_cache: Path, number: int, step: str) -> None:
-    given = ("run", "--ort", "1.31", "--runner", "local", "convert", digits, *LONG, "-o", "out")
+def test_stopped_local_run(slow: Path, tmp_path: Path, own_cache: Path, number: int, step: str) -> None:
+    given = ("run", "--ort", "1.31", "--runner", "local", "convert", slow, *LONG, "-o", "out")
     with started(*given, cache=own_cache, cwd=tmp_path) as process:
         wait_for(step_runs(own_cache, step), step)
         process.send_signal(number)
@@ -94,8 +106,8 @@ def test_stopped_local_run(digits: Path, tmp_path: Path, own_cache: Path, number
 @pytest.mark.docker
 @pytest.mark.usefixtures("docker_base")
 @pytest.mark.parametrize(("number", "step"), [(signal.SIGINT, "infer"), (signal.SIGTERM, "convert")])
-def test_stopped_docker_run(digits: Path, tmp_path: Path, own_cache: Path, number: int, step: str) -> None:
-    given = ("run", "--ort", "1.31", "--runner", "docker", "convert", digits, *LONG, "-o", "out")
+def test_stopped_docker_run(slow: Path, tmp_path: Path, own_cache: Path, number: int, step: str) -> None:
+    given = ("run", "--ort", "1.31", "--runner", "docker", "convert", slow, *LONG, "-o", "out")
     with started(*given, cache=own_cache, cwd=tmp_path) as process:
         wait_for(step_runs(own_cache, step), step)
         assert containers(process)
@@ -117,9 +129,9 @@ def test_stopped_docker_command(tmp_path: Path, own_cache: Path) -> None:
         assert containers(process) == []
 
 
-def test_killed_envctl_takes_its_worker_along(digits: Path, tmp_path: Path, own_cache: Path) -> None:
+def test_killed_envctl_takes_its_worker_along(slow: Path, tmp_path: Path, own_cache: Path) -> None:
     """SIGKILL leaves no time to tidy up: the kernel ends the workers (PR_SET_PDEATHSIG)."""
-    given = ("run", "--ort", "1.31", "--runner", "local", "infer", digits, *LONG, "-o", "out.npz")
+    given = ("run", "--ort", "1.31", "--runner", "local", "infer", slow, *LONG, "-o", "out.npz")
     with started(*given, cache=own_cache, cwd=tmp_path) as process:
         wait_for(step_runs(own_cache, "infer"), "infer")
         wait_for(lambda: len(processes(own_cache / "jobs")) == 1, "the worker")
@@ -128,11 +140,32 @@ def test_killed_envctl_takes_its_worker_along(digits: Path, tmp_path: Path, own_
     assert not (tmp_path / "out.npz").exists()
 
 
-def test_failed_side_ends_the_other(bad: dict[str, Path], tmp_path: Path, own_cache: Path) -> None:
-    """OpenVINO cannot read the model; the reference, which has a minute's work to do, is not waited for."""
-    given = ("run", "--openvino", "2026.4", "--runner", "local", "verify", bad["local_function"], *LONG)
+def test_failed_side_ends_the_other(slow: Path, bad: dict[str, Path], tmp_path: Path, own_cache: Path) -> None:
+    """OpenVINO cannot read the model; the reference, which has minutes of work to do, is not waited for."""
+    model = bad["local_function"]
+    given = ("run", "--openvino", "2026.4", "--runner", "local", "verify", model, "--reference", slow, *LONG)
     with started(*given, cache=own_cache, cwd=tmp_path) as process:
         assert process.wait(DEADLINE) == 5
+        assert processes(own_cache / "jobs") == []
+
+
+@pytest.mark.parametrize("runner", ["local", pytest.param("docker", marks=pytest.mark.docker)])
+def test_failed_reference_ends_the_target(
+    slow: Path, tmp_path: Path, own_cache: Path, runner: str, request: pytest.FixtureRequest
+) -> None:
+    """The reference reads beyond its input; the target, which has minutes of work to do, is not waited for."""
+    g = Graph("beyond")
+    g.op("Gather", "x", g.keep([99]), out="y", axis=1)
+    reference = save(g.model({"x": [1, 16]}, {"y": [1, 1]}), tmp_path / "beyond.onnx")
+    if runner == "docker":
+        request.getfixturevalue("docker_base")
+    given = ("run", "--openvino", "2026.4", "--runner", runner, "verify", slow, "--reference", reference, *LONG)
+    with started(*given, cache=own_cache, cwd=tmp_path) as process:
+        _, err = process.communicate(timeout=DEADLINE)
+        assert process.returncode == 5
+        assert "could not infer beyond.onnx" in err
+        assert "Traceback" not in err
+        assert runner == "local" or containers(process) == []
         assert processes(own_cache / "jobs") == []
 
 

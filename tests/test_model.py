@@ -116,14 +116,25 @@ def test_a_subgraph_s_ops_and_weights_are_met_but_its_names_hide_no_input(tmp_pa
         "branch",
         [],
         [helper.make_tensor_value_info("out", TensorProto.FLOAT, [4])],
+        [numpy_helper.from_array(np.ones(4, np.int8), "x")],
     )
     made = small()
     made.graph.node.append(helper.make_node("If", ["cond"], ["z"], then_branch=branch, else_branch=branch))
     made.graph.input.append(helper.make_tensor_value_info("cond", TensorProto.BOOL, []))
     facts = model.read(put(tmp_path, made))
     assert [tensor.name for tensor in facts.inputs] == ["x", "cond"]
-    assert ("ai.onnx", "Cast") in facts.ops and "float16" in facts.weights
+    assert ("ai.onnx", "Cast") in facts.ops and {"float16", "int8"} <= facts.weights
     assert facts.inputs[1].shape == ()
+
+
+def test_lists_of_graphs_are_walked_too(tmp_path: Path) -> None:
+    body = helper.make_graph([helper.make_node("Hidden", [], ["h"], domain="com.acme")], "body", [], [])
+    made = small()
+    made.graph.node.append(helper.make_node("Many", [], ["m"], domain="com.acme", bodies=[body]))
+    assert model.read(put(tmp_path, made)).foreign_ops(frozenset({"ai.onnx"})) == [
+        ("com.acme", "Hidden"),
+        ("com.acme", "Many"),
+    ]
 
 
 def test_open_negative_and_missing_shapes_are_open(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def with_groups(matrix: Matrix, request: Request, proof: Proof) -> Request:
         (name, claim.name)
         for name in matrix.names()
         for release in matrix.component(name).releases
-        for claim in release.requires
+        for claim in (*release.requires, *release.gpu)
     }
     return replace(request, ignored=frozenset(pairs - set(proof.groups)))
 
@@ -69,7 +69,8 @@ def ask(engine: str, *pins: tuple[str, str], **facts: str) -> Conflict:
     """A conflict of the real matrix."""
     made = tuple(Pin(name=name, condition=parse_pin(name, spec), said=f"--pin {name}={spec}") for name, spec in pins)
     known = REAL | {name: Known(values=(value,), origin="test") for name, value in facts.items()}
-    answer = solve(load(), Request(engine=engine, pins=made, known=known, deferred=OPEN - set(known)))
+    request = Request(engine=engine, pins=made, known=known, deferred=OPEN - set(known), on_gpu="driver" in facts)
+    answer = solve(load(), request)
     assert isinstance(answer, Conflict)
     return answer
 

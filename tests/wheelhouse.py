@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import subprocess
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -17,9 +18,13 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from envctl import lock
+from envctl.environment import Environment
 from envctl.index import Indexes
+from envctl.lock import Lock
 from envctl.solver import Choice, Stack
 from envctl.spec import ImageSpec, Packages
+from envctl.tree import cache_root
 
 SOME_DAY = (2020, 1, 1, 0, 0, 0)
 
@@ -168,3 +173,30 @@ def spec(*requirements: str, index: dict[str, str] | None = None) -> ImageSpec:
 def only(house: Wheelhouse, **others: str) -> Indexes:
     """The wheelhouse as the default index, and nothing of the network."""
     return Indexes(addresses={"pypi": house.as_index, **others})
+
+
+def of_one(root: Path) -> Wheelhouse:
+    """A house with one package, engine 1.0, large enough to fill a small disk."""
+    made = Wheelhouse(root)
+    made.add("engine", "1.0", says="hello from the environment" + "." * 300_000)
+    return made
+
+
+def lock_of(house: Wheelhouse, python: str) -> Lock:
+    """The lock of "engine" from that house."""
+    wanted, recipe, platform = stack(python), spec("engine=={engine}"), "x86_64-manylinux_2_28"
+    return lock.find_or_make(wanted, recipe, platform, only(house), offline=False, refresh=False, say=[].append)
+
+
+def names() -> list[str]:
+    """The names of all environments in the cache, finished or not."""
+    folder = cache_root() / "environments"
+    return sorted(path.name for path in folder.glob("*") if path.suffix != ".lock")
+
+
+def works(made: Environment) -> bool:
+    """Whether its interpreter imports what `of_one` has, and the script runs."""
+    command = [made.python, "-I", "-c", "import engine; print(engine.SAYS[:5])"]
+    script = [made.python.parent / "engine"]
+    printed = [subprocess.run(each, capture_output=True, text=True, check=True).stdout for each in (command, script)]
+    return all(text.startswith("hello") for text in printed)

@@ -13,6 +13,7 @@ from envctl import __version__
 # name -> what it does in a line; its module in this package has an `app`
 COMMANDS = {
     "run": "Convert, run and verify a model in a pinned environment.",
+    "resolve": "Find one consistent stack for a machine, or the proof that there is none.",
     "matrix": "Show and check the facts that envctl knows.",
     "base": "Make a base image for the docker runner from Debian packages.",
 }

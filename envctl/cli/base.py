@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from envctl.cli import options
 from envctl.cli.screen import Screen, guarded
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -14,7 +15,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 @app.command()
 def base(
     name: Annotated[str, typer.Argument(help="debian:bookworm, debian:trixie or debian:bullseye")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Make a base image from Debian packages (mmdebstrap) and import it into Docker; no registry is asked."""
     from envctl.image import base_named, make_base

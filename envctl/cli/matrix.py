@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from envctl.cli import options
 from envctl.cli.screen import Screen, guarded
 
 if TYPE_CHECKING:
-    from envctl.matrix import Component, Matrix, Release
+    from envctl.matrix import Claim, Component, Matrix, Release
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
 Folder = Annotated[Path | None, typer.Option("--matrices", help="Another folder of matrix files.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Json = options.Json
 
 
 @app.callback()
@@ -65,7 +66,7 @@ def show(
 def _counts(loaded: Matrix) -> str:
     components = [loaded.component(name) for name in loaded.names()]
     releases = [release for component in components for release in component.releases]
-    claims = sum(len(release.requires) for release in releases)
+    claims = sum(len(release.requires) + len(release.gpu) for release in releases)
     return f"{len(components)} components, {len(releases)} releases, {claims} claims: nothing to mend"
 
 
@@ -108,11 +109,15 @@ def _show_claims(screen: Screen, releases: list[Release]) -> None:
         return
     for release in releases:
         print(f"{release.component} {release.version}  [{release.evidence}] {release.source}")
-        for claim in release.requires:
-            note = f"  ({claim.note})" if claim.note else ""
+        for claim in (*release.requires, *release.gpu):
+            note = "  (on a GPU)" if claim in release.gpu else ""
+            note += f"  ({claim.note})" if claim.note else ""
             print(f"  {claim.name} {claim.condition}  [{claim.evidence}] {claim.source}{note}")
 
 
 def _release_data(release: Release) -> dict[str, Any]:
-    requires = {claim.name: asdict(claim) | {"condition": list(claim.condition.any)} for claim in release.requires}
-    return asdict(release) | {"requires": requires}
+    return asdict(release) | {"requires": _claims_data(release.requires), "gpu": _claims_data(release.gpu)}
+
+
+def _claims_data(claims: tuple[Claim, ...]) -> dict[str, Any]:
+    return {claim.name: asdict(claim) | {"condition": list(claim.condition.any)} for claim in claims}

@@ -26,17 +26,21 @@ COMPONENTS = {"--cuda": "cuda", "--cudnn": "cudnn", "--python": "python"}
 
 def engine_and_pins(given: dict[str, str | None], general: list[str]) -> tuple[str, tuple[Pin, ...]]:
     """The one engine that was named, and all pins. Raises `BadInput` for none, several, or one that cannot be read."""
-    options = [(option, value) for option, value in given.items() if value is not None]
-    engines = [option for option, _ in options if option in ENGINES]
+    engines = [option for option, value in given.items() if value is not None and option in ENGINES]
     if len(engines) != 1:
         named = f"{' and '.join(engines)} were given" if engines else "no engine was named"
         do = [f"name one: {', '.join(ENGINES)}, for example --openvino 2026.4"]
         raise BadInput(f"{named}; one run has one engine", do=do)
+    return ENGINES[engines[0]], read_pins(given, general)
+
+
+def read_pins(given: dict[str, str | None], general: list[str]) -> tuple[Pin, ...]:
+    """The pins of all options that were given; contradictory ones are refused."""
     names = ENGINES | COMPONENTS
-    pins = [_pin(names[option], value, f"{option} {value}") for option, value in options]
+    pins = [_pin(names[option], value, f"{option} {value}") for option, value in given.items() if value is not None]
     pins += [_general(text) for text in general]
     _refuse_doubles(pins)
-    return ENGINES[engines[0]], tuple(pins)
+    return tuple(pins)
 
 
 def _pin(name: str, value: str, said: str) -> Pin:

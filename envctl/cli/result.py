@@ -6,11 +6,12 @@ from rich.console import Console
 from rich.text import Text
 
 from envctl.report import status_line, verdict_lines
+from envctl.solver import Stack
 from envctl.workflow.outcome import Outcome
 from envctl.workflow.plan import Plan
 from envctl.workflow.prepare import Prepared
 
-LABEL = 14
+LABEL, WIDEST = 14, 20
 
 
 def print_outcome(outcome: Outcome) -> None:
@@ -77,17 +78,26 @@ def print_plan(role: str, plan: Plan) -> None:
     """A stack that was found, before anything was made of it."""
     console = Console(soft_wrap=True, highlight=False)
     console.print(Text(f"plan ({role})", style="bold"))
-    for choice in plan.stack.choices.values():
-        bits = choice.version.split()  # of a CPU there are a hundred
-        version = choice.version if len(bits) < 9 else f"{len(bits)} features"
-        row(console, choice.name, f"{version:<10} {'; '.join(choice.why)}  [{choice.source}]")
+    print_choices(console, plan.stack)
     for requirement in plan.packages.requirements:
         name = requirement.partition("==")[0]
         row(console, "package", f"{requirement}  (index {plan.packages.index.get(name, 'pypi')})")
     row(console, "base image", plan.base)
-    for claim in plan.stack.unmet:
+    print_unmet(console, plan.stack)
+
+
+def print_choices(console: Console, stack: Stack) -> None:
+    """Each version of a stack with its reasons and the source of the release or fact."""
+    for choice in stack.choices.values():
+        version = choice.version if len(choice.version) <= WIDEST else "known"  # a CPU has a hundred ISA bits
+        row(console, choice.name, f"{version:<10} {'; '.join(choice.why)}  [{choice.source}]")
+
+
+def print_unmet(console: Console, stack: Stack) -> None:
+    """What the stack needs of a host, and this one was not seen to have."""
+    for claim in stack.unmet:
         row(
             console,
             "unmet",
-            f"{claim.owner} needs {claim.name} {claim.condition}; this host has none  [{claim.source}]",
+            f"{claim.owner} needs {claim.name} {claim.condition}; not known of this host  [{claim.source}]",
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from typer.core import TyperGroup
 
+from envctl.cli import options
 from envctl.cli.screen import Screen, guarded
 from envctl.errors import BadInput
 
@@ -30,12 +31,12 @@ class _RunGroup(TyperGroup):
 app = typer.Typer(
     cls=_RunGroup,
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,
     subcommand_metavar="convert|infer|verify MODEL, or -- COMMAND",
 )
 
 Model = Annotated[Path, typer.Argument(help="An ONNX file.", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 PrecisionOption = Annotated[str | None, typer.Option("--precision", help="fp32 (default), fp16, bf16.")]
 Shape = Annotated[list[str], typer.Option("--shape", metavar="NAME=1,3,224,224", help="Shape of one inference.")]
 Seed = Annotated[int, typer.Option(help="Seed of the inputs.")]
@@ -54,19 +55,19 @@ Keep = Annotated[bool, typer.Option("--keep", help="Keep the job folder.")]
 @app.callback()
 def run(
     ctx: typer.Context,
-    trt: Annotated[str | None, typer.Option("--trt", help="TensorRT version.")] = None,
-    trt_rtx: Annotated[str | None, typer.Option("--trt-rtx", help="TensorRT for RTX version.")] = None,
-    tf: Annotated[str | None, typer.Option("--tf", help="TensorFlow version.")] = None,
-    ort: Annotated[str | None, typer.Option("--ort", help="ONNX Runtime version.")] = None,
-    openvino: Annotated[str | None, typer.Option("--openvino", help="OpenVINO version.")] = None,
-    ncnn: Annotated[str | None, typer.Option("--ncnn", help="ncnn version.")] = None,
-    litert: Annotated[str | None, typer.Option("--litert", help="LiteRT version.")] = None,
-    mxnet: Annotated[str | None, typer.Option("--mxnet", help="MXNet version.")] = None,
-    cuda: Annotated[str | None, typer.Option("--cuda", help="CUDA version.")] = None,
-    cudnn: Annotated[str | None, typer.Option("--cudnn", help="cuDNN version.")] = None,
-    python: Annotated[str | None, typer.Option("--python", help="CPython of the environment, e.g. 3.11.")] = None,
-    gpu: Annotated[str | None, typer.Option("--gpu", help="Compute capability to build for, e.g. 8.9.")] = None,
-    pin: Annotated[list[str], typer.Option("--pin", metavar="NAME=SPEC", help="Any other component.")] = [],  # noqa: B006
+    trt: options.Trt = None,
+    trt_rtx: options.TrtRtx = None,
+    tf: options.Tf = None,
+    ort: options.Ort = None,
+    openvino: options.OpenVino = None,
+    ncnn: options.Ncnn = None,
+    litert: options.LiteRt = None,
+    mxnet: options.Mxnet = None,
+    cuda: options.Cuda = None,
+    cudnn: options.Cudnn = None,
+    python: options.Python = None,
+    gpu: options.Gpu = None,
+    pin: options.Pins = [],  # noqa: B006
     runner: Annotated[str, typer.Option("--runner", help="auto, local or docker.")] = "auto",
     index: Annotated[list[str], typer.Option("--index", metavar="ALIAS=URL", help="Address of an index.")] = [],  # noqa: B006
     offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
@@ -78,7 +79,7 @@ def run(
         "--litert": litert, "--mxnet": mxnet, "--cuda": cuda, "--cudnn": cudnn, "--python": python,
     }  # fmt: skip
 
-    def ask(task: Task, **options: Any) -> Ask:
+    def ask(task: Task, **chosen: Any) -> Ask:
         from envctl.cli.pins import engine_and_pins
         from envctl.workflow.ask import Ask
 
@@ -90,7 +91,7 @@ def run(
             "refresh": refresh_lock,
             "gpu": gpu,
         }
-        return Ask(task=task, engine=engine, pins=pins, **environment, **options)
+        return Ask(task=task, engine=engine, pins=pins, **environment, **chosen)
 
     ctx.obj = ask
 
@@ -115,11 +116,11 @@ def convert(
     timeout: Timeout = 1800,
     force: Annotated[bool, typer.Option("--force", help="Overwrite files envctl did not make.")] = False,
     keep: Keep = False,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Convert MODEL, compare it with the reference, and write it with its sidecar when it passed."""
-    options = _options(locals())
-    _finish(ctx.obj, "convert", options | {"output": output, "verify": verify, "force": force}, as_json)
+    shared = _options(locals())
+    _finish(ctx.obj, "convert", shared | {"output": output, "verify": verify, "force": force}, as_json)
 
 
 @app.command()
@@ -136,7 +137,7 @@ def infer(
     memory: Memory = None,
     timeout: Timeout = 1800,
     keep: Keep = False,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Run MODEL on inputs, and write the outputs with -o."""
     _finish(ctx.obj, "infer", _options(locals()) | {"output": output}, as_json)
@@ -159,7 +160,7 @@ def verify(
     memory: Memory = None,
     timeout: Timeout = 1800,
     keep: Keep = False,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Convert MODEL and compare it with the reference; nothing is written."""
     _finish(ctx.obj, "verify", _options(locals()), as_json)
@@ -184,14 +185,14 @@ def _options(given: dict[str, Any]) -> dict[str, Any]:
     return {name: given[name] for name in PLAIN if name in given} | {"raw": given}
 
 
-def _finish(make: Callable[..., Ask], task: Task, options: dict[str, Any], as_json: bool) -> None:
+def _finish(make: Callable[..., Ask], task: Task, chosen: dict[str, Any], as_json: bool) -> None:
     screen = Screen(as_json)
     with guarded(screen):
         from envctl.host import start_probes
 
         probes = start_probes()  # they run while the rest is being imported
-        raw = options.pop("raw")
-        ask = _read(make(task, **options), raw)
+        raw = chosen.pop("raw")
+        ask = _read(make(task, **chosen), raw)
         from envctl.workflow.outcome import as_data
         from envctl.workflow.run import run as perform
 

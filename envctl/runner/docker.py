@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 from functools import cached_property
 from pathlib import Path
@@ -69,6 +70,8 @@ class DockerRunner:
         return base.glibc if base else None
 
     def run(self, job: Job, environment: Environment) -> Result:
+        from docker.errors import APIError
+
         base = _base(environment)
         _hand_over(job.folder)
         source = f"/source/{job.source.name}"
@@ -88,6 +91,10 @@ class DockerRunner:
         self.running.add(name)
         try:
             return self._to_its_end(job, self._start(name, base, inside, _shut_in(job, mounts)))
+        except APIError:
+            if not self.stopped:
+                raise
+            return outcome(job, 128 + signal.SIGKILL, timed_out=False)  # `stop` took the container away
         finally:
             self.running.discard(name)
             self._remove(name)
@@ -103,6 +110,8 @@ class DockerRunner:
             if not self.stopped:
                 container.start()
         except APIError as error:
+            if self.stopped:
+                raise
             because = [Reason(text=str(error.explanation or error)[:300], source="Docker")]
             raise HostLacks("Docker could not start the worker", because=because, do=["try --runner local"]) from error
         return container
@@ -204,6 +213,7 @@ def _shut_in(job: Job, mounts: list[tuple[str, str]]) -> dict[str, Any]:
         "mounts": [*binds, Mount("/job", str(job.folder), type="bind")],
         "network_mode": "none",
         "read_only": True,
+        "init": True,  # as process 1 the worker would not die by its own signals, its alarm among them
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
         "user": _user(),
@@ -217,7 +227,7 @@ def _shut_in(job: Job, mounts: list[tuple[str, str]]) -> dict[str, Any]:
 
 def _as_command(image: str, inside: list[str], mounts: list[tuple[str, str]], job: Job) -> list[str]:
     """The same container as a command line, for reproduce.sh."""
-    flags = ["--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
+    flags = ["--init", "--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
     flags += [f"--user={_user()}", f"--memory={job.limits.memory}", f"--memory-swap={job.limits.memory}"]
     flags += [f"--pids-limit={job.limits.processes}", "--workdir=/job", f"--volume={job.folder}:/job"]
     flags += [f"--env={name}={value}" for name, value in VARIABLES.items()]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from envctl import model
-from envctl.errors import BadInput, HostLacks
+from envctl.errors import BadInput, HostLacks, Reason
 from envctl.host import HostFacts
 from envctl.job import Limits, Result
 from envctl.model import ModelFacts
@@ -24,6 +24,7 @@ from envctl.workflow.ask import Ask, Listener
 from envctl.workflow.feeds import described, make_feeds
 from envctl.workflow.outcome import Outcome
 from envctl.workflow.prepare import Prepared
+from envctl.workflow.together import side_by_side
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,6 +90,18 @@ def will_compare(ask: Ask, host: HostFacts) -> bool:  # noqa: ARG001 - a GPU wil
     return executes and (ask.task == "verify" or (ask.task == "convert" and ask.verify))
 
 
+def reference_for(ask: Ask, facts: ModelFacts) -> ModelFacts:
+    """The model that says what is right: MODEL itself, or --reference; raises when that takes other inputs."""
+    if ask.reference_model is None:
+        return facts
+    found = model.read(ask.reference_model)
+    if {tensor.name for tensor in found.inputs} != {tensor.name for tensor in facts.inputs}:
+        because = [Reason(text="; ".join(map(str, each.inputs)), source=each.path.name) for each in (facts, found)]
+        do = ["give two models with the same inputs: both are run on the same numbers"]
+        raise BadInput(f"--reference {found.path} has other inputs than the model", because=because, do=do)
+    return found
+
+
 def perform(work: Work, listener: Listener) -> None:
     """Do the task; what came of it is written into `work.outcome`."""
     if work.outcome.reference:
@@ -109,7 +122,6 @@ def _compare(work: Work, listener: Listener) -> None:
         target = _start_target(work, pool)
         feeds = make_feeds(work.ask, work.source, work.outcome)
         reference = pool.submit(_run_reference, work, feeds)
-        # whichever fails first ends the others: side_by_side kills them
         answers, expected = _finish_target(work, target, feeds), reference.result()
     with _timed(work, "comparison"):
         _judge(work, expected, answers)
@@ -136,7 +148,7 @@ def _in_order(reference: Mapping[str, Array], target: dict[str, Array]) -> dict[
 def _run_reference(work: Work, feeds: Mapping[str, Array]) -> dict[str, Array]:
     """The reference's outputs on the inputs and on the probes (verify.response)."""
     assert work.outcome.reference
-    source = model.read(work.ask.reference_model) if work.ask.reference_model else work.source
+    source = reference_for(work.ask, work.source)
     prepared, folder = work.outcome.reference, work.folder / "reference"
     job = steps.job(folder, "infer", prepared, source.path, source.files()[1:], work.ask, work.limits)
     # where ONNX Runtime is under test, its own optimiser must not vouch for itself
@@ -220,16 +232,3 @@ def _timed(work: Work, name: str) -> Iterator[None]:
     began = time.perf_counter()
     yield
     work.outcome.seconds[name] = time.perf_counter() - began
-
-
-@contextmanager
-def side_by_side(runner: Runner) -> Iterator[ThreadPoolExecutor]:
-    """A thread for each of three workers; whatever ends the block early (Ctrl-C too) ends the workers."""
-    pool = ThreadPoolExecutor(3)
-    try:
-        yield pool
-    except BaseException:
-        runner.stop()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)

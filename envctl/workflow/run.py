@@ -65,7 +65,7 @@ def _plan_and_prepare(
     target = plan_target(facts, ask, known_facts(host, runner, outcome.model, ask.gpu), runner, outcome.model)
     reference = None
     if convert.will_compare(ask, host) and outcome.model:
-        source = model.read(ask.reference_model) if ask.reference_model else outcome.model
+        source = convert.reference_for(ask, outcome.model)
         reference = plan_reference(facts, known_facts(host, runner, source, None), runner, source)
     outcome.target = _carry_out("target", target, ask, host, listener)
     if reference:

@@ -99,7 +99,7 @@ def read_outputs(result: Result) -> dict[str, Array]:
 
     try:
         return {output.name: np.load(output.file, allow_pickle=False) for output in result.outputs}
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, EOFError, MemoryError) as error:
         raise JobFailed(f"the arrays in {result.folder} cannot be read", because=[Reason(text=str(error))]) from error
 
 

@@ -53,7 +53,7 @@ def misbehave(script):
     """Do what the document says a bad model does."""
     word = script["do"]
     if word == "allocate":
-        blocks = [bytearray(64 << 20) for _ in range(script["blocks"])]
+        blocks = [b"x" * (64 << 20) for _ in range(script["blocks"])]  # written to: a cap on what is used sees it
         del blocks
     elif word == "die":
         os.kill(os.getpid(), signal.SIGSEGV)
@@ -67,4 +67,7 @@ def misbehave(script):
     elif word == "connect":
         socket.create_connection((script["host"], script["port"]), timeout=3).close()
     elif word == "fork":
-        [os.fork() or time.sleep(30) for _ in range(script["count"])]
+        for _ in range(script["count"]):
+            if os.fork() == 0:
+                time.sleep(60)
+        time.sleep(script.get("seconds", 0))
