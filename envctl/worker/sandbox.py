@@ -32,8 +32,9 @@ class PathBeneath(ctypes.Structure):
 
 def enter(folder, limits):
     """Shut this process in. Returns what was enforced, by name; a value that starts with "not" was not."""
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     done = {"memory": cap_memory(limits["memory"]), "network": no_network()}
+    # after the namespaces: entering a user namespace changes credentials, and the kernel then forgets this wish
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limits["file_bytes"], limits["file_bytes"]))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a file over the cap is an error to read, not a death
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
