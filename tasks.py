@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Everything one does with this repository: python3 tasks.py demo | test | check | bench | docs   (CPython 3.10+ and pip only)
+"""Everything one does with this repository: python3 tasks.py demo | test | check | bench | docs   (CPython 3.10+, pip)
 
 demo    convert a real model in a pinned environment and prove the result; no Docker needed
 test    the test suite; what follows is given to pytest:  python3 tasks.py test -m slow
@@ -41,7 +41,7 @@ def set_up() -> None:
 
 
 def demo(arguments: list) -> None:
-    """Train a small CNN on handwritten digits, export it to ONNX, convert it to OpenVINO, compare with the reference."""
+    """Train a small CNN on handwritten digits, export it, convert it to OpenVINO, compare with the reference."""
     folder = ROOT / "envctl-out"
     folder.mkdir(exist_ok=True)
     run(PYTHON, ROOT / "tests/models/digits.py", folder / "digits.onnx")

@@ -35,8 +35,9 @@ def main() -> None:
 
 def conversion(folder: Path) -> tuple[list[str], list[str]]:
     """The two commands of (a): envctl's, and by_hand.py in a plain environment with the same packages."""
-    from tests.models import mobilenet
     from uv import find_uv_bin
+
+    from tests.models import mobilenet
 
     model = mobilenet.make(folder / "mobilenet.onnx")
     plain = folder / "venv"
@@ -70,7 +71,8 @@ def seconds(command: list[str]) -> float:
 def report(name: str, ours: list[float], theirs: list[float]) -> None:
     ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
     spread = f"{min(ours):.2f}..{max(ours):.2f} s / {min(theirs):.2f}..{max(theirs):.2f} s"
-    print(f"{name:<50} ratio {ratio:.2f}   {statistics.median(ours):.2f} s / {statistics.median(theirs):.2f} s  ({spread})")
+    medians = f"{statistics.median(ours):.2f} s / {statistics.median(theirs):.2f} s"
+    print(f"{name:<50} ratio {ratio:.2f}   {medians}  ({spread})")
 
 
 main()
