@@ -1,7 +1,7 @@
 """What an engineer writes who does not have envctl: convert MODEL to OpenVINO, compare with ONNX Runtime.
 
 Run by benchmarks/run.py in an environment that holds both engines. The work of `envctl run --openvino … convert`:
-convert and save the IR, load what was saved, run the samples on both, compare, probes for a constant reference included.
+convert and save the IR, load what was saved, run the samples on both, compare, probes against a constant reference too.
 """
 
 import hashlib

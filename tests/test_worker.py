@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -126,9 +127,27 @@ def fields(made: Job) -> dict[str, object]:
 
 
 def test_nothing_of_the_caller_s_shell_reaches_the_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stray PYTHONPATH or LD_PRELOAD would change what was pinned."""
+    """A stray PYTHONPATH or LD_LIBRARY_PATH would change what was pinned."""
     (tmp_path / "numpy.py").write_text("raise SystemError('a stray numpy')")
-    for name in ("PYTHONPATH", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONSTARTUP", "LD_PRELOAD"):
+    strays = (
+        "PYTHONPATH",
+        "PYTHONHOME",
+        "PYTHONSTARTUP",
+        "LD_LIBRARY_PATH",
+        "OMP_NUM_THREADS",
+        "ORT_LOG",
+        "https_proxy",
+    )
+    for name in strays:
         monkeypatch.setenv(name, str(tmp_path))
-    environment = echoing.with_numpy(NEWEST)
-    assert LocalRunner().run(job(tmp_path), environment).ok
+    made, runner, environment = job(tmp_path, do="sleep", seconds=600), LocalRunner(), echoing.with_numpy(NEWEST)
+    thread = threading.Thread(target=runner.run, args=(made, environment))
+    thread.start()
+    while not (made.folder / "worker.log").exists():
+        assert thread.is_alive()
+    (process,) = runner.running
+    variables = Path(f"/proc/{process.pid}/environ").read_text()
+    runner.stop()
+    thread.join()
+    assert "PATH=" in variables
+    assert [name for name in strays if f"{name}=" in variables] == []
