@@ -45,7 +45,8 @@ def demo(arguments: list) -> None:
     folder = ROOT / "envctl-out"
     folder.mkdir(exist_ok=True)
     run(PYTHON, ROOT / "tests/models/digits.py", folder / "digits.onnx")
-    run(VENV / "bin/envctl", "run", "--openvino", "2026.4", "convert", folder / "digits.onnx", "-o", folder, *arguments)
+    pins = ["--openvino", "2026.4", "--runner", "local"]
+    run(VENV / "bin/envctl", "run", *pins, "convert", folder / "digits.onnx", "-o", folder, *arguments)
 
 
 def test(arguments: list) -> None:

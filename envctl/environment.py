@@ -17,8 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from envctl.aliases import Indexes
 from envctl.errors import HostLacks, Reason
-from envctl.index import Indexes, install, uv, uv_error
+from envctl.index import install, uv, uv_error
 from envctl.lock import Lock
 from envctl.tree import cache_root, disk_errors
 

@@ -1,4 +1,4 @@
-"""Package indexes behind aliases. The only module on the network, and it goes there through uv alone."""
+"""Packages from indexes, locked and installed. The only module on the network, and it goes there through uv alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from urllib.parse import quote, unquote, urlsplit
 from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import parse_wheel_filename
 
-from envctl.errors import BadInput, HostLacks, NoStack, Reason
+from envctl.aliases import DEFAULT, Indexes, ways_out
+from envctl.errors import HostLacks, NoStack, Reason
 from envctl.spec import Packages
 
 if sys.version_info >= (3, 11):
@@ -27,7 +28,6 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-DEFAULT = "pypi"
 UNREACHABLE = (
     "dns error",
     "error sending request",
@@ -47,65 +47,6 @@ class LockedPackage:
     file: str
     sha256: str
     index: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Indexes:
-    """Addresses by alias. The default alias needs none: uv's own configuration applies to it."""
-
-    addresses: dict[str, str]
-
-    def address(self, alias: str, wanted: str) -> str | None:
-        """The alias's address (None: uv's default); raises `HostLacks` for an alias nobody has configured."""
-        if alias == DEFAULT or alias in self.addresses:
-            return self.addresses.get(alias)
-        because = [
-            Reason(text=f"{wanted} are taken from there only", source="images/"),
-            Reason(text=f"no address is configured for it ({config_file()}, ENVCTL_INDEX_{alias.upper()})"),
-        ]
-        raise HostLacks(f"cannot reach the package index {alias!r}", because=because, do=ways_out(alias))
-
-
-def ways_out(alias: str) -> list[str]:
-    """What a person can do about an index that does not answer."""
-    return [
-        f"give its address or a mirror's: --index {alias}=URL",
-        "or, without any network, carry the wheels over and point at their folder: "
-        f"--index {alias}=file:///path/to/wheels",
-    ]
-
-
-def config_file() -> Path:
-    """The user's configuration: `[index]` with `alias = "address"` lines."""
-    from platformdirs import user_config_path
-
-    return user_config_path("envctl") / "config.toml"
-
-
-def read_indexes(options: list[str]) -> Indexes:
-    """The addresses from the configuration file, then the environment, then `alias=address` options."""
-    addresses: dict[str, str] = {}
-    if config_file().is_file():
-        addresses.update(_configured(config_file()))
-    prefix = "ENVCTL_INDEX_"
-    addresses.update({k[len(prefix) :].lower(): v for k, v in os.environ.items() if k.startswith(prefix)})
-    for option in options:
-        alias, found, address = option.partition("=")
-        if not (found and alias and address):
-            raise BadInput(f"--index {option!r} is not ALIAS=URL", do=["for example --index nvidia=https://…"])
-        addresses[alias] = address
-    return Indexes(addresses=addresses)
-
-
-def _configured(path: Path) -> dict[str, str]:
-    do = ['write: [index] and, below it, alias = "address" lines']
-    try:
-        found = tomllib.loads(path.read_text(encoding="utf-8")).get("index", {})
-    except (OSError, ValueError) as error:
-        raise BadInput(f"cannot read {path}", because=[Reason(text=str(error))], do=do) from error
-    if not isinstance(found, dict) or not all(isinstance(address, str) for address in found.values()):
-        raise BadInput(f"{path}: [index] must hold addresses in quotes", do=do)
-    return found
 
 
 def uv(arguments: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -268,20 +209,20 @@ def uv_error(
     because = [Reason(text=line, source="uv") for line in lines[:8]]
     text = done.stderr.lower()
     alias = _guilty(text, indexes, packages)
-    if any(mark in text for mark in UNREACHABLE):
-        do = ["check network, proxy and certificate settings", *ways_out(alias)]
-        return HostLacks(f"could not {step} the packages: the index ({alias}) gave no answer", because=because, do=do)
     if "no space left" in text:
         do = ["free some space, or choose another cache folder (ENVCTL_CACHE, UV_CACHE_DIR)"]
         return HostLacks(f"could not {step} the packages: no space left", because=because, do=do)
     if "network was disabled" in text:
         do = ["leave --offline out once: what was fetched is kept"]
         return HostLacks(f"could not {step} the packages without network", because=because, do=do)
-    lacks = ["was not found in the package registry", "failed to read `--find-links`", "distribution not found at"]
+    lacks = ["was not found in the package registry", "failed to read `--find-links`", "distribution not found at", "404 not found"]
     lacks += [f"there is no version of {requirement}" for requirement in packages.requirements]
     if any(mark in text for mark in lacks):
         what = f"could not {step} the packages: the index ({alias}) does not have them"
         return HostLacks(what, because=because, do=ways_out(alias))
+    if any(mark in text for mark in UNREACHABLE):
+        do = ["check network, proxy and certificate settings", *ways_out(alias)]
+        return HostLacks(f"could not {step} the packages: the index ({alias}) gave no answer", because=because, do=do)
     if step == "lock" and "no solution found" in text:
         return NoStack("the Python packages of this stack cannot stand together", because=because)
     return HostLacks(f"could not {step} the packages", because=because)

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from envctl.aliases import Indexes
 from envctl.errors import HostLacks
-from envctl.index import Indexes, LockedPackage, resolve
+from envctl.index import LockedPackage, resolve
 from envctl.solver import Stack
 from envctl.spec import ImageSpec, Packages
 from envctl.tree import cache_root, canonical_json, write_whole

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from envctl import environment, lock
+from envctl.aliases import Indexes
 from envctl.environment import Environment
 from envctl.host import interpreters, read_host
-from envctl.index import Indexes
 from envctl.job import Job, Limits, Step
 from tests import wheelhouse
 

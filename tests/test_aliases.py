@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from envctl.aliases import Indexes, config_file, read_indexes
 from envctl.errors import BadInput, HostLacks
-from envctl.index import Indexes, config_file, read_indexes
 
 pytestmark = pytest.mark.usefixtures("stand_ins")
 
@@ -29,6 +29,12 @@ def test_option_beats_environment_beats_file(monkeypatch: pytest.MonkeyPatch) ->
         "d": "environment",
         "e": "https://host/simple?a=b",
     }
+
+
+def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    configure('[index]\na = "file"\n')
+    monkeypatch.setenv("ENVCTL_INDEX_A", "")
+    assert read_indexes([]).addresses == {"a": "file"}
 
 
 def test_without_any_configuration_there_is_no_address() -> None:

@@ -3,15 +3,43 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
+import pytest
+
 from tests.commands import PAGE, page
+from tests.conftest import run_envctl
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_commands_page_is_the_programs_own_help() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(), "renew it: python3 tasks.py docs"
+
+
+def shown(start: str) -> tuple[list[str], list[str]]:
+    """A command of the README that begins like this, as arguments, and the lines shown below it."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = next(block for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL) if block.startswith(start))
+    command, *lines = block.rstrip().splitlines()
+    return shlex.split(command.removeprefix("$ envctl ")), lines
+
+
+def test_the_proof_in_the_readme_is_what_the_program_prints() -> None:
+    arguments, lines = shown("$ envctl resolve")
+    assert run_envctl(*arguments).err.splitlines() == lines
+
+
+@pytest.mark.engines
+def test_the_main_job_in_the_readme_is_what_the_program_prints(digits: Path, tmp_path: Path) -> None:
+    """Line for line, but for paths, digests of the machine and times."""
+    arguments, lines = shown("$ envctl run")
+    (tmp_path / "envctl-out").mkdir()
+    (tmp_path / "envctl-out" / "digits.onnx").write_bytes(digits.read_bytes())
+    printed = run_envctl(*arguments, cwd=tmp_path).out.splitlines()
+    volatile = re.compile(r"^  (time|worst|target|reference) .*")
+    assert [volatile.sub(r"\1", line) for line in printed] == [volatile.sub(r"\1", line) for line in lines]
 
 
 def test_every_link_between_our_pages_leads_somewhere() -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from envctl import environment, lock
+from envctl.aliases import Indexes
 from envctl.environment import Environment, interpreter_for
 from envctl.errors import HostLacks
 from envctl.host import interpreters
-from envctl.index import Indexes
 from envctl.lock import Lock
 from tests import wheelhouse
 from tests.wheelhouse import Wheelhouse, names

@@ -5,6 +5,7 @@ Every index here is a stand-in (tests/wheelhouse.py)."""
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from envctl import environment, lock
+from envctl.aliases import Indexes
 from envctl.environment import Environment
 from envctl.errors import EnvctlError, HostLacks, NoStack
 from envctl.host import interpreters
-from envctl.index import Indexes
+from envctl.index import uv_error
+from envctl.spec import Packages
 from tests import wheelhouse
 from tests.wheelhouse import Server, Wheelhouse
 
@@ -214,3 +217,32 @@ def test_the_locked_wheel_is_installed_though_this_host_could_take_another(world
     address = world.vendor_server.address if kind == "served" else getattr(world.vendor, kind)
     made = make(Indexes(addresses={**world.indexes.addresses, "nvidia": address}))
     assert "for manylinux_2_28_x86_64" in says(made, "vendor_engine")
+
+
+# --- uv's words
+
+BOTH = Indexes(addresses={"nvidia": "https://vendor.example/simple", "pypi": "https://me:secret@mirror.example/simple"})
+SERVED = Packages(requirements=("vendor-engine==1.0",), index={"vendor-engine": "nvidia"})
+
+
+@pytest.mark.parametrize(
+    ("step", "stderr", "kind", "words"),
+    [
+        ("lock", "Failed to fetch: `https://mirror.example/plain/` for vendor-engine", HostLacks, "(pypi) gave no"),
+        ("lock", "cause: dns error: https://vendor.example/simple/other/", HostLacks, "(nvidia) gave no answer"),
+        ("install", "Failed to download vendor-engine: connection refused", HostLacks, "(nvidia) gave no answer"),
+        ("install", "Failed to download plain: timed out", HostLacks, "(pypi) gave no answer"),
+        ("install", "Failed to fetch vendor-engine: (404 Not Found)", HostLacks, "(nvidia) does not have them"),
+        ("lock", "there is no version of vendor-engine==1.0", HostLacks, "(nvidia) does not have them"),
+        ("lock", "No solution found: there is no version of plain==7", NoStack, "cannot stand together"),
+        ("install", "No space left on device (os error 28)", HostLacks, "no space left"),
+        ("install", "plain: Network was disabled", HostLacks, "without network"),
+        ("install", "something new", HostLacks, "could not install the packages"),
+    ],
+)
+def test_each_complaint_of_uv_has_its_error(step: str, stderr: str, kind: type[EnvctlError], words: str) -> None:
+    done = subprocess.CompletedProcess([], 1, "", stderr)
+    error = uv_error(step, done, BOTH, SERVED)
+    assert isinstance(error, kind)
+    assert words in error.what
+    assert [reason.text for reason in error.because] == [stderr]

@@ -56,3 +56,12 @@ def test_the_host_side_opens_no_engine() -> None:
     for path in sorted((ROOT / "envctl").rglob("*.py")):
         if path not in WORKER:
             assert not imported(path) & (ENGINES | {"onnx", "torch", "tensorflow"}), path
+
+
+def test_nobody_imports_the_worker() -> None:
+    """It travels: what it needs must lie beside it, and what it is must not be needed here."""
+    for path in sorted((ROOT / "envctl").rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        modules = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        modules += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+        assert not any(module.startswith("envctl.worker") for module in modules), path

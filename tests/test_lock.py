@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from envctl import lock
+from envctl.aliases import Indexes
 from envctl.errors import HostLacks
-from envctl.index import Indexes, LockedPackage
+from envctl.index import LockedPackage
 from envctl.lock import Lock
 from tests import wheelhouse
 from tests.wheelhouse import Wheelhouse
@@ -96,7 +97,7 @@ def test_every_kind_of_index_gives_the_same_lock(house: Wheelhouse) -> None:
 SCRIPT = """
 import sys
 from tests.test_lock import make
-from envctl.index import Indexes
+from envctl.aliases import Indexes
 make(Indexes(addresses={"pypi": sys.argv[1]}))
 """
 SETTINGS = [
@@ -119,6 +120,7 @@ def test_another_process_with_other_settings_writes_the_same_bytes(
         (path,) = (tmp_path / umask / "locks").iterdir()
         written[umask] = path.name, path.read_bytes(), path.stat().st_mode & 0o777
     assert written["077"] == written["000"]
+    assert written["077"][2] == 0o644, "others may read it whatever the umask"
 
 
 # --- kept

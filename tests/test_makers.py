@@ -29,7 +29,7 @@ import sys
 from pathlib import Path
 from envctl import environment, lock
 from envctl.errors import EnvctlError
-from envctl.index import Indexes
+from envctl.aliases import Indexes
 
 made, interpreter, address = sys.argv[1:]
 say = lambda text: print(text, flush=True)

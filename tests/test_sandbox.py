@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -113,15 +115,15 @@ def confined(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("confined")
 def test_what_a_worker_reads_cannot_be_changed_by_it(tmp_path: Path) -> None:
     """Neither the model, nor the environment, nor the worker's own code."""
-    environment = echoing.with_numpy(NEWEST)
-    inside = next(environment.library.glob("*/site-packages/numpy/__init__.py"))
-    for index, target in enumerate([tmp_path / "0" / "model.json", inside, WORKER / "failure.py"]):
-        (tmp_path / str(index)).mkdir()
-        made = job(tmp_path / str(index), do="write", path=str(target))
-        before = target.read_bytes()
-        result = run(made)
-        assert not result.ok and "PermissionError" in result.message, target
-        assert target.read_bytes() == before
+    inside = next(echoing.with_numpy(NEWEST).library.glob("*/site-packages/numpy/__init__.py"))
+    for target in (tmp_path / "model.json", inside, WORKER / "failure.py"):
+        for deed in ("write", "truncate", "remove"):
+            shutil.rmtree(tmp_path / "job", ignore_errors=True)
+            made = job(tmp_path, do=deed, path=str(target))
+            before = target.read_bytes()
+            result = run(made)
+            assert not result.ok and "PermissionError" in result.message, (target, deed)
+            assert target.read_bytes() == before
 
 
 @pytest.mark.usefixtures("confined")
@@ -175,6 +177,19 @@ def test_a_worker_reaches_no_socket_or_says_that_it_can(tmp_path: Path, door: so
 # --- the report
 
 
+def test_a_network_namespace_is_reported_where_there_is_one(tmp_path: Path) -> None:
+    """Seen from outside while the worker sleeps: its network is another one than ours, or it does not say so."""
+    runner, environment, found = LocalRunner(), echoing.with_numpy(NEWEST), []
+    made, seen = job(tmp_path, do="sleep", seconds=0.5), set()
+    thread = threading.Thread(target=lambda: found.append(runner.run(made, environment)))
+    thread.start()
+    while thread.is_alive():
+        with contextlib.suppress(OSError):
+            seen |= {os.readlink(f"/proc/{process.pid}/ns/net") for process in list(runner.running)}  # noqa: PTH115
+    own = bool(seen - {os.readlink("/proc/self/ns/net")})  # noqa: PTH115
+    assert (found[0].sandbox["network"] == "none (own namespace)") == own
+
+
 def test_the_report_names_every_part_of_the_sandbox(tmp_path: Path) -> None:
     result = run(job(tmp_path, limits=Limits(memory=700 << 20, seconds=60)))
     assert set(result.sandbox) == {"by", "memory", "network", "processes", "writes"}
@@ -215,3 +230,15 @@ def test_reproduce_dies_as_the_job_did(tmp_path: Path) -> None:
     assert run(made).status == "killed"
     done = subprocess.run([made.folder / "reproduce.sh"], check=False, capture_output=True)
     assert done.returncode == -11
+
+
+def test_reproduce_takes_nothing_of_the_shell_it_is_called_from(tmp_path: Path) -> None:
+    made = job(tmp_path, do="sleep", seconds=60, limits=Limits(memory=2 << 30, seconds=1))
+    assert run(made).status == "timeout"
+    with subprocess.Popen([made.folder / "reproduce.sh"], env={**os.environ, "STRAY": "1"}) as again:
+        folder = Path(f"/proc/{again.pid}")
+        while b"worker" not in (folder / "cmdline").read_bytes():
+            assert again.poll() is None
+        variables = (folder / "environ").read_text()
+        again.kill()
+    assert "PATH=" in variables and "STRAY" not in variables

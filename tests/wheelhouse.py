@@ -19,8 +19,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from envctl import lock
+from envctl.aliases import Indexes
 from envctl.environment import Environment
-from envctl.index import Indexes
 from envctl.lock import Lock
 from envctl.solver import Choice, Stack
 from envctl.spec import ImageSpec, Packages

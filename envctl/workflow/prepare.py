@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from envctl import environment, lock
+from envctl.aliases import Indexes
 from envctl.environment import Environment
 from envctl.errors import BadInput, JobFailed, Reason
 from envctl.host import HostFacts, interpreters
-from envctl.index import Indexes
 from envctl.job import Result
 from envctl.lock import Lock
 from envctl.solver import Pin

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from envctl import host as host_module
 from envctl import matrix, model
+from envctl.aliases import read_indexes
 from envctl.errors import BadInput, JobFailed
-from envctl.index import read_indexes
 from envctl.model import ModelFacts
 from envctl.runner import Runner
 from envctl.tree import cache_root, disk_errors

@@ -64,6 +64,10 @@ def misbehave(script):
     elif word == "write":
         with open(script["path"], "w") as stream:
             stream.write("written by a worker")
+    elif word == "truncate":
+        os.truncate(script["path"], 0)
+    elif word == "remove":
+        os.remove(script["path"])
     elif word == "connect":
         socket.create_connection((script["host"], script["port"]), timeout=3).close()
     elif word == "fork":

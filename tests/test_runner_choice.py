@@ -1,0 +1,86 @@
+"""Which runner does the work, and why: a daemon that answers, one without a base image, and none."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Ran
+
+Program = Callable[..., Ran]
+NOWHERE = "unix:///nowhere/docker.sock"
+
+
+class Bare(BaseHTTPRequestHandler):
+    """A Docker daemon that answers, and has no image: the three questions that are asked before a run."""
+
+    def do_GET(self) -> None:
+        answers: dict[str, Any] = {"version": {"ApiVersion": "1.41", "Version": "20.10"}, "json": [], "_ping": "OK"}
+        body = json.dumps(answers[self.path.partition("?")[0].rsplit("/", 1)[-1]]).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def bare_daemon() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Bare)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"tcp://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.engines
+def test_auto_falls_to_local_and_says_why(envctl: Program, digits: Path) -> None:
+    ran = envctl("run", "--ort", "1.31", "infer", digits, DOCKER_HOST=NOWHERE)
+    assert ran.code == 0, ran.err
+    chosen = next(line for line in ran.out.splitlines() if line.split()[:1] == ["runner"])
+    assert "local (Docker does not answer" in chosen
+
+
+@pytest.mark.docker
+@pytest.mark.engines
+@pytest.mark.usefixtures("docker_base")
+def test_auto_takes_docker_where_it_can(envctl: Program, digits: Path) -> None:
+    ran = envctl("run", "--ort", "1.31", "--python", "3.11", "infer", digits, "--json")
+    assert (ran.code, ran.json["runner"]["name"]) == (0, "docker"), ran.err
+    assert ran.json["steps"]["infer"]["sandbox"]["by"] == "container"
+
+
+def test_docker_that_was_asked_for_is_not_replaced(envctl: Program, digits: Path, tmp_path: Path) -> None:
+    given = ("run", "--ort", "1.31", "--runner", "docker", "convert", digits, "-o", "out")
+    ran = envctl(*given, DOCKER_HOST=NOWHERE, ENVCTL_CACHE=str(tmp_path / "cold"))
+    assert ran.code == 4
+    assert "error: the docker runner cannot be used" in ran.err
+    assert "Docker does not answer" in ran.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_base_image_is_named_with_the_command_that_makes_it(
+    envctl: Program, digits: Path, bare_daemon: str
+) -> None:
+    ran = envctl("run", "--ort", "1.31", "--runner", "docker", "infer", digits, DOCKER_HOST=bare_daemon)
+    assert ran.code == 4
+    assert "no base image" in ran.err
+    assert "envctl base debian:bookworm" in ran.err
+
+
+@pytest.mark.engines
+def test_auto_passes_over_a_daemon_without_base_image(envctl: Program, digits: Path, bare_daemon: str) -> None:
+    ran = envctl("run", "--ort", "1.31", "infer", digits, "--json", DOCKER_HOST=bare_daemon)
+    assert (ran.code, ran.json["runner"]["name"]) == (0, "local"), ran.err
+    assert "envctl base" in ran.json["runner"]["why"]
