@@ -28,6 +28,12 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+LACKING = (
+    "was not found in the package registry",
+    "failed to read `--find-links`",
+    "distribution not found at",
+    "404 not found",
+)
 UNREACHABLE = (
     "dns error",
     "error sending request",
@@ -215,8 +221,7 @@ def uv_error(
     if "network was disabled" in text:
         do = ["leave --offline out once: what was fetched is kept"]
         return HostLacks(f"could not {step} the packages without network", because=because, do=do)
-    lacks = ["was not found in the package registry", "failed to read `--find-links`", "distribution not found at", "404 not found"]
-    lacks += [f"there is no version of {requirement}" for requirement in packages.requirements]
+    lacks = [*LACKING, *(f"there is no version of {requirement}" for requirement in packages.requirements)]
     if any(mark in text for mark in lacks):
         what = f"could not {step} the packages: the index ({alias}) does not have them"
         return HostLacks(what, because=because, do=ways_out(alias))
