@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -211,3 +212,17 @@ def test_shape_that_the_model_has_not(
     ran = envctl("run", *ORT, "convert", digits, "--shape", shape, "-o", "out", ENVCTL_CACHE=str(tmp_path / "cold"))
     assert_one_error(ran, 2, *words)
     assert_nothing_made(tmp_path)
+
+
+@pytest.mark.docker
+@pytest.mark.engines
+@pytest.mark.skipif(os.getuid() != 0, reason="only root's containers run as another user")
+@pytest.mark.usefixtures("docker_base")
+def test_model_that_the_containers_user_may_not_read(
+    envctl: Program, digits: Path, tmp_path: Path, own_cache: Path
+) -> None:
+    closed = tmp_path / "closed.onnx"
+    closed.write_bytes(digits.read_bytes())
+    closed.chmod(0o600)
+    ran = envctl("run", "--ort", "1.31", "--runner", "docker", "verify", closed, ENVCTL_CACHE=str(own_cache))
+    assert_one_error(ran, 4, "may not read", "chmod o+r", "--runner local")

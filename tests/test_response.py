@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from envctl.verify.compare import judge
-from envctl.verify.response import Response, responses, with_probes
+from envctl.verify.response import Response, responses, telling, with_probes
 from envctl.verify.tolerance import FP32
 from tests.verdicts import BF16, INT8, PROBES, Array, scores, verdict
 
@@ -16,7 +16,7 @@ from tests.verdicts import BF16, INT8, PROBES, Array, scores, verdict
 def answers(model: Any, inputs: Array) -> tuple[dict[str, Array], list[Response]]:
     """What a model (a function of one sample) answers to the inputs, and how it responded to their probes."""
     outputs = {"y": np.stack([model(sample) for sample in with_probes({"x": inputs}, 0)["x"]])}
-    return {"y": outputs["y"][: len(inputs)]}, responses(outputs, len(inputs))
+    return {"y": outputs["y"][: len(inputs)]}, responses(outputs, len(inputs), telling({"x": inputs}))
 
 
 def dense(x: Array) -> Array:
@@ -55,6 +55,22 @@ def test_an_honest_reference_is_accepted_at_any_scale(scale: float) -> None:
 def test_an_honest_reference_is_accepted_with_a_single_sample() -> None:
     outputs, responded = answers(dense, X[:1])
     assert judge(outputs, outputs, FP32, responded).status == "passed"
+
+
+def test_a_probe_that_equals_its_sample_is_no_probe() -> None:
+    """A single number has no other order, and zeros are not told from zeros: an honest model is not blamed for that."""
+    numbers = np.random.default_rng(1).standard_normal((6, 1))
+    assert telling({"x": numbers}) == {"zeros", "another sample"}
+    outputs, responded = answers(np.tanh, numbers)
+    assert judge(outputs, outputs, FP32, responded).status == "passed"
+    assert "zeros" not in telling({"x": np.zeros((2, 3))})
+
+
+def test_inputs_that_are_all_alike_prove_nothing() -> None:
+    outputs, responded = answers(dense, np.zeros((3, 3, 8, 8)))
+    found = judge(outputs, outputs, FP32, responded)
+    assert found.status == "refused"
+    assert "all alike" in found.reasons[0]
 
 
 def test_a_sure_classifier_that_repeats_itself_is_accepted() -> None:

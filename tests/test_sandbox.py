@@ -174,6 +174,22 @@ def test_a_worker_reaches_no_socket_or_says_that_it_can(tmp_path: Path, door: so
         assert result.status == "engine-error" and "Error" in result.message
 
 
+@every_python
+def test_a_worker_reaches_no_local_socket_or_says_that_it_can(tmp_path: Path, python: str) -> None:
+    """Docker's own socket is one: whoever may open it is root."""
+    path = tmp_path / "door"
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(str(path))
+        door.listen()
+        door.settimeout(0.2)
+        result = run(job(tmp_path, do="connect-local", path=str(path)), python)
+        open_to_it = result.sandbox["local sockets"].startswith("not")
+        assert knocked(door) == open_to_it
+    assert result.ok == open_to_it
+    if not open_to_it:
+        assert "PermissionError" in result.message
+
+
 # --- the report
 
 
@@ -192,7 +208,7 @@ def test_a_network_namespace_is_reported_where_there_is_one(tmp_path: Path) -> N
 
 def test_the_report_names_every_part_of_the_sandbox(tmp_path: Path) -> None:
     result = run(job(tmp_path, limits=Limits(memory=700 << 20, seconds=60)))
-    assert set(result.sandbox) == {"by", "memory", "network", "processes", "writes"}
+    assert set(result.sandbox) == {"by", "memory", "network", "local sockets", "processes", "writes"}
     assert result.sandbox["by"] == "worker"
     assert result.sandbox["memory"] == f"{700 << 20} bytes (RLIMIT_DATA)"
     assert ("root is exempt" in result.sandbox["processes"]) == (os.getuid() == 0)

@@ -85,6 +85,7 @@ class DockerRunner:
             source,
             "--contained",
         ]
+        _check_readable(job)
         mounts = _mounts(job, environment)
         write_reproduce(job, _as_command(base.tag, inside, mounts, job), {})
         name = f"envctl-{secrets.token_hex(8)}"
@@ -187,6 +188,15 @@ def _hand_over(folder: Path) -> None:
     if os.getuid() == 0:
         for path in [folder, *folder.rglob("*")]:
             os.chown(path, NOBODY, NOBODY)
+
+
+def _check_readable(job: Job) -> None:
+    """Raise when the container's user, who is not root, could not read the model."""
+    closed = [path for path in (job.source, *job.companions) if not path.stat().st_mode & 0o004]
+    if os.getuid() == 0 and closed:
+        because = [Reason(text=f"root's containers run as nobody, and {closed[0].name} is readable for its owner only")]
+        do = [f"chmod o+r {closed[0]}", "or use --runner local"]
+        raise HostLacks(f"a container may not read {closed[0]}", because=because, do=do)
 
 
 def _environment_mounts(environment: Environment) -> list[tuple[str, str]]:

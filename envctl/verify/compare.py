@@ -104,6 +104,8 @@ def _refusals(reference: Mapping[str, Array], tolerance: Tolerance, responses: l
     import numpy as np
 
     reasons = [f"the reference's output {n} is all NaN" for n, a in reference.items() if _all_nan(np.asarray(a))]
+    if not reasons and not all(response.moved for response in responses):
+        reasons.append("the inputs cannot show whether the reference responds to them: they are all alike")
     if not reasons and all(response.unmoved(tolerance) for response in responses):
         for response in responses:
             unmoved = response.unmoved(tolerance)

@@ -49,8 +49,24 @@ def with_probes(inputs: Mapping[str, Array], seed: int) -> dict[str, Array]:
     return probed
 
 
-def responses(outputs: Mapping[str, Array], samples: int) -> list[Response]:
-    """For each output of a run on `with_probes` inputs: how far each probe moved it from a sample's answer, at most.
+def telling(inputs: Mapping[str, Array]) -> frozenset[str]:
+    """The probes that differ from the samples they are made from: zeros do not where the samples are zero, and a single
+    number has no other order."""
+    import numpy as np
+
+    found = set()
+    for array in inputs.values():
+        rows = array.reshape(len(array), -1)
+        ordered = np.any(rows[:PERMUTED] != rows[:PERMUTED, :1])
+        found |= {"zeros"} if np.any(rows) else set()
+        found |= {"permuted"} if ordered else set()
+        found |= {"another sample"} if np.any(rows != rows[:1]) or (len(rows) == 1 and ordered) else set()
+    return frozenset(found)
+
+
+def responses(outputs: Mapping[str, Array], samples: int, probes: frozenset[str]) -> list[Response]:
+    """For each output of a run on `with_probes` inputs: how far each of `probes` moved it from a sample's answer, at
+    most.
 
     At most, for a classifier that is sure of itself gives one noise and the next the same answer now and then.
     """
@@ -67,7 +83,7 @@ def responses(outputs: Mapping[str, Array], samples: int) -> list[Response]:
             "another sample": (answers[:1], answers[1:] if samples > 1 else rest[count:]),
         }
         scale = float(np.max(np.abs(values[np.isfinite(values)]), initial=0.0))
-        moved = {probe: _farthest(*pair) / scale if scale else 0.0 for probe, pair in pairs.items()}
+        moved = {probe: _farthest(*pair) / scale if scale else 0.0 for probe, pair in pairs.items() if probe in probes}
         found.append(Response(output=name, moved=moved))
     return found
 

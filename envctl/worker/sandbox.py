@@ -1,7 +1,7 @@
 """Shut a worker in before it meets the model: no network, writes to its job folder only, caps on what it may take.
 
-Uses what an ordinary user may do to himself: resource limits, a network namespace, Landlock. What the kernel does
-not allow is reported in the result, never passed over. Numbers: linux/landlock.h, linux/sched.h, linux/prctl.h.
+Uses what an ordinary user may do to himself: limits, a network namespace, Landlock, seccomp. What the kernel does not
+allow is reported in the result, never passed over. Numbers: linux/landlock.h, linux/sched.h, linux/prctl.h.
 """
 
 import ctypes
@@ -9,6 +9,8 @@ import errno
 import os
 import resource
 import signal
+
+from seccomp import no_local_sockets
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
@@ -42,6 +44,7 @@ def enter(folder, limits):
     done["writes"], covered = only_below(folder)
     if done["network"].startswith("not") and covered:
         done["network"] = "TCP refused (landlock); no network namespace: " + done["network"]
+    done["local sockets"] = no_local_sockets(libc)
     return done
 
 

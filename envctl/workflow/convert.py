@@ -124,13 +124,13 @@ def _compare(work: Work, listener: Listener) -> None:
         reference = pool.submit(_run_reference, work, feeds)
         answers, expected = _finish_target(work, target, feeds), reference.result()
     with _timed(work, "comparison"):
-        _judge(work, expected, answers)
+        _judge(work, expected, answers, response.telling(feeds))
 
 
-def _judge(work: Work, expected: dict[str, Array], answers: dict[str, Array]) -> None:
+def _judge(work: Work, expected: dict[str, Array], answers: dict[str, Array], probes: frozenset[str]) -> None:
     count = len(next(iter(answers.values())))
     row = tolerance.ROWS[work.outcome.precision].overridden(work.ask.atol, work.ask.cosine, work.ask.top1)
-    responded = response.responses(expected, count)
+    responded = response.responses(expected, count, probes)
     compared = {name: array[:count] for name, array in expected.items()}
     verdict = compare.judge(compared, _in_order(compared, answers), row, responded)
     work.outcome.verdict = verdict

@@ -68,6 +68,9 @@ def misbehave(script):
         os.truncate(script["path"], 0)
     elif word == "remove":
         os.remove(script["path"])
+    elif word == "connect-local":
+        with socket.socket(socket.AF_UNIX) as local:
+            local.connect(script["path"])
     elif word == "connect":
         socket.create_connection((script["host"], script["port"]), timeout=3).close()
     elif word == "fork":
