@@ -13,11 +13,8 @@ import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
-
-from packaging.tags import Tag, compatible_tags, cpython_tags
-from packaging.utils import parse_wheel_filename
 
 from envctl.aliases import DEFAULT, Indexes, ways_out
 from envctl.errors import HostLacks, NoStack, Reason
@@ -42,6 +39,9 @@ UNREACHABLE = (
     "timed out",
     "tls",
 )
+
+if TYPE_CHECKING:
+    from packaging.tags import Tag
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,6 +128,8 @@ def _project(packages: Packages, constraints: list[str], python: str, indexes: I
 
 def _ranks(python: str, platform: str) -> dict[Tag, int]:
     """Every wheel tag that can be installed there, best first, as pip ranks them (PEP 425, PEP 600)."""
+    from packaging.tags import compatible_tags, cpython_tags
+
     arch, _, newest = platform.partition("-manylinux_2_")
     platforms = [f"manylinux_2_{minor}_{arch}" for minor in range(int(newest), 4, -1)]
     platforms += [f"manylinux2014_{arch}", f"manylinux2010_{arch}", f"manylinux1_{arch}", f"linux_{arch}"]
@@ -143,6 +145,8 @@ def _file(wheel: dict[str, Any]) -> str:
 
 def _locked(table: dict[str, Any], packages: Packages, ranks: dict[Tag, int]) -> LockedPackage:
     """The best wheel of a package; uv lists several where an index has a pure and a compiled one, say."""
+    from packaging.utils import parse_wheel_filename
+
     best: tuple[int, dict[str, Any]] | None = None
     for wheel in table.get("wheels", []):
         tags = parse_wheel_filename(_file(wheel))[3]

@@ -4,7 +4,6 @@ mounted read-only into a base image, so that nothing has to be baked to run some
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import signal
 import subprocess
@@ -75,20 +74,11 @@ class DockerRunner:
         base = _base(environment)
         _hand_over(job.folder)
         source = f"/source/{job.source.name}"
-        inside = [
-            f"{PREFIX}/bin/python",
-            "-I",
-            "/opt/worker",
-            "--job",
-            "/job",
-            "--source",
-            source,
-            "--contained",
-        ]
+        inside = [f"{PREFIX}/bin/python", "-I", "/opt/worker", "/job", source, "--contained"]
         _check_readable(job)
         mounts = _mounts(job, environment)
         write_reproduce(job, _as_command(base.tag, inside, mounts, job), {})
-        name = f"envctl-{secrets.token_hex(8)}"
+        name = f"envctl-{os.urandom(8).hex()}"
         self.running.add(name)
         try:
             return self._to_its_end(job, self._start(name, base, inside, _shut_in(job, mounts)))
@@ -140,7 +130,7 @@ class DockerRunner:
         flags += ["--workdir", here, "-v", f"{here}:{here}"] + (["-t"] if os.isatty(0) and os.isatty(1) else [])
         flags += ["-e", f"PATH={PREFIX}/bin:/usr/bin:/bin", "-e", "HOME=/tmp"]
         flags += [part for host, target in _environment_mounts(environment) for part in ("-v", f"{host}:{target}:ro")]
-        name = f"envctl-{secrets.token_hex(8)}"
+        name = f"envctl-{os.urandom(8).hex()}"
         flags += ["--name", name, "--label", f"{LABEL}={os.getpid()}"]
         try:
             return subprocess.run([docker, "run", *flags, _base(environment).tag, *arguments], check=False).returncode

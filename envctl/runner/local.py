@@ -41,15 +41,7 @@ class LocalRunner:
         return None
 
     def run(self, job: Job, environment: Environment) -> Result:
-        command = [
-            str(environment.python),
-            "-I",
-            str(WORKER),
-            "--job",
-            str(job.folder),
-            "--source",
-            str(job.source),
-        ]
+        command = [str(environment.python), "-I", str(WORKER), str(job.folder), str(job.source)]
         write_reproduce(job, command, CLEAN)
         process = subprocess.Popen(
             command,

@@ -7,7 +7,6 @@ linux/seccomp.h, linux/filter.h, linux/audit.h, and the system call tables.
 import ctypes
 import errno
 import os
-import platform
 
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, MODE_FILTER = 38, 22, 2
 AF_UNIX = 1
@@ -46,9 +45,9 @@ def instructions(architecture, socket):
 
 def no_local_sockets(libc):
     """Words for the report; they start with "not" where this kernel or machine does not allow it."""
-    if platform.machine() not in MACHINES:
-        return "not refused: unknown machine " + platform.machine()
-    program = instructions(*MACHINES[platform.machine()])
+    if os.uname().machine not in MACHINES:
+        return "not refused: unknown machine " + os.uname().machine
+    program = instructions(*MACHINES[os.uname().machine])
     array = (Instruction * len(program))(*program)
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     loaded = libc.prctl(PR_SET_SECCOMP, MODE_FILTER, ctypes.byref(Program(len(program), array)), 0, 0)
