@@ -41,8 +41,8 @@ class Limits:
 class Job:
     """One step for a worker. `source` is the model file (or artifact) on this host, mounted or read in place.
 
-    With `after`, `source` is the folder of a file that is still being made: the worker imports its engine meanwhile,
-    and waits for the file's name in `<folder>/go`. The inputs are there by then too.
+    With `after`, the inputs are still being made: the worker imports its engine meanwhile, and waits for `<folder>/go`.
+    Where `source` is a folder, a file in it is still being made too, and `go` holds its name.
     """
 
     folder: Path

@@ -79,12 +79,14 @@ def perform(job, folder, source):
 
 
 def awaited(folder, source):
-    """The file that was being made in `source` meanwhile. The job's time cap bounds the wait."""
+    """The source, once the inputs are there; where it is a folder, the file that was being made in it meanwhile. The
+    job's time cap bounds the wait."""
     path = os.path.join(folder, "go")
     while not os.path.exists(path):
         time.sleep(0.002)
     with open(path, encoding="utf-8") as stream:
-        return os.path.join(source, stream.read())
+        made = stream.read()
+    return os.path.join(source, made) if made else source
 
 
 def convert(adapter, job, folder, source, timings):

@@ -119,10 +119,11 @@ def _compare(work: Work, listener: Listener) -> None:
     """Both engines side by side on the same inputs, then the verdict."""
     listener.say(f"{work.target.plan.title} converts and runs; the reference runs beside it")
     with _timed(work, "workers"), side_by_side(work.runner) as pool:
-        target = _start_target(work, pool)
+        target, reference = _start_target(work, pool), _start_reference(work, pool)
         feeds = make_feeds(work.ask, work.source, work.outcome)
-        reference = pool.submit(_run_reference, work, feeds)
-        answers, expected = _finish_target(work, target, feeds), reference.result()
+        steps.write_inputs(work.folder / "reference", response.with_probes(feeds, work.ask.seed))
+        steps.go(work.folder / "reference")
+        answers, expected = _finish_target(work, target, feeds), _finish_reference(work, reference)
     with _timed(work, "comparison"):
         _judge(work, expected, answers, response.telling(feeds))
 
@@ -145,8 +146,8 @@ def _in_order(reference: Mapping[str, Array], target: dict[str, Array]) -> dict[
     return target
 
 
-def _run_reference(work: Work, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """The reference's outputs on the inputs and on the probes (verify.response)."""
+def _start_reference(work: Work, pool: ThreadPoolExecutor) -> Future[Result]:
+    """Start the reference; it imports its engine while the inputs are made (verify.response's probes among them)."""
     assert work.outcome.reference
     source = reference_for(work.ask, work.source)
     prepared, folder = work.outcome.reference, work.folder / "reference"
@@ -155,10 +156,12 @@ def _run_reference(work: Work, feeds: Mapping[str, Array]) -> dict[str, Array]:
     same = work.target.plan.spec.adapter == prepared.plan.spec.adapter
     threads = work.ask.threads or max(1, int(work.host.value("cores") or 2) // 2)
     job.options.update(optimise=not same, beside_another=True, precision="fp32", threads=threads)
-    probed = response.with_probes(feeds, work.ask.seed)
-    steps.write_inputs(folder, probed)
-    result = steps.run(replace(job, inputs=tuple(probed)), prepared, work.runner)
-    work.outcome.results["reference"] = result
+    job = replace(job, after=True, inputs=tuple(tensor.name for tensor in work.source.inputs))
+    return pool.submit(steps.run, job, prepared, work.runner)
+
+
+def _finish_reference(work: Work, running: Future[Result]) -> dict[str, Array]:
+    work.outcome.results["reference"] = result = running.result()
     return steps.read_outputs(result)
 
 
@@ -178,7 +181,7 @@ def _finish_target(work: Work, target: Target, feeds: Mapping[str, Array]) -> di
     converting, running = target
     steps.write_inputs(work.folder / "infer", feeds)
     made = converting.result().artifacts[0]
-    steps.go(work.folder / "infer", made)
+    steps.go(work.folder / "infer", made.name)
     work.outcome.results["infer"] = result = running.result()
     written = model.read(made) if made.suffix == ".onnx" else None
     work.outcome.precision = steps.precision_that_ran(result, written, work.ask, work.source)

@@ -65,9 +65,9 @@ def write_inputs(folder: Path, inputs: Mapping[str, Array]) -> None:
             np.save(folder / "inputs" / f"{index}.npy", array, allow_pickle=False)
 
 
-def go(folder: Path, source: Path) -> None:
-    """Tell the job that waits in `folder` that its source is made."""
-    write_whole(folder / "go", source.name)
+def go(folder: Path, made: str = "") -> None:
+    """Tell the job that waits in `folder` that its inputs are there, and the name of its source where that was made."""
+    write_whole(folder / "go", made)
 
 
 def run(job: Job, prepared: Prepared, runner: Runner) -> Result:
@@ -82,7 +82,8 @@ def run(job: Job, prepared: Prepared, runner: Runner) -> Result:
 
 def failure(job: Job, prepared: Prepared, result: Result) -> EnvctlError:
     """The error for a failed step: the worker's own words, the end of the log, how to do it again."""
-    what = f"{prepared.plan.title} could not {'run what it made' if job.after else f'{job.step} {job.source.name}'}"
+    step = "run what it made" if job.source.is_dir() else f"{job.step} {job.source.name}"
+    what = f"{prepared.plan.title} could not {step}"
     if result.status == "disk-full":
         reason = Reason(text=result.message[:300], source=result.status)
         return HostLacks(f"{what}: no space left", because=[reason], do=[WAYS_OUT[result.status]])
