@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from envctl.errors import NoStack, Reason
 from envctl.matrix import Claim, Matrix, Release
 from envctl.proof import Proof, claims, minimal, without_fact
-from envctl.solver import Choice, Conflict, Pin, Request, Stack, nearest_versions, relaxations, solve
+from envctl.solver import Choice, Conflict, Pin, Request, Stack, newest_versions, relaxations, solve
 from envctl.versions import newest_first
 
 MAX_LINES, MAX_RELEASES = 12, 3
@@ -95,7 +95,7 @@ def _hints(matrix: Matrix, conflict: Conflict, proof: Proof | None) -> list[str]
     if not hints and proof and proof.facts:
         hints = _another_machine(matrix, conflict.request)
     if not hints:
-        known = {pin.name: nearest_versions(matrix, pin) for pin in conflict.request.pins}
+        known = {pin.name: newest_versions(matrix, pin) for pin in conflict.request.pins}
         hints = [f"known: {name} {', '.join(versions)}" for name, versions in known.items() if versions]
     return hints
 

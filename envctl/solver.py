@@ -78,10 +78,9 @@ class Stack:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Conflict:
-    """No stack: the needs (pins and claims) that cannot hold together, and the facts and releases they met."""
+    """No stack for this request; `envctl.proof` says why."""
 
     request: Request
-    needs: tuple[_Need, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -176,21 +175,13 @@ def solve(matrix: Matrix, request: Request) -> Stack | Conflict:
     packages = [need for need in roots if not _searchable(provider, need.name)]
     try:
         result = Resolver(provider, BaseReporter()).resolve([n for n in roots if n not in packages], max_rounds=10_000)
-    except ResolutionImpossible as impossible:
-        needs = tuple(cause.requirement for cause in impossible.causes)
-        return Conflict(request=request, needs=_with_pins(needs, request))
+    except ResolutionImpossible:
+        return Conflict(request=request)
     return _stack(provider, request, list(result.mapping.values()), packages)
 
 
 def _searchable(provider: _Provider, name: str) -> bool:
     return bool(provider.candidates(name)) or provider.takes_part(name)
-
-
-def _with_pins(needs: tuple[_Need, ...], request: Request) -> tuple[_Need, ...]:
-    """The needs of a conflict and, for each release that made one, the pin that led to that release."""
-    owners = {need.cause.owner.split()[0] for need in needs if isinstance(need.cause, Claim)}
-    led = tuple(_Need(name=pin.name, condition=pin.condition, cause=pin) for pin in request.pins if pin.name in owners)
-    return tuple(dict.fromkeys(led + needs))
 
 
 def _stack(provider: _Provider, request: Request, chosen: list[_Candidate], packages: list[_Need]) -> Stack:
@@ -245,8 +236,8 @@ def relaxations(matrix: Matrix, conflict: Conflict) -> list[tuple[Pin, Stack]]:
     return found
 
 
-def nearest_versions(matrix: Matrix, pin: Pin, count: int = 3) -> list[str]:
-    """The component's releases nearest to a pin that no release satisfies: the newest few."""
+def newest_versions(matrix: Matrix, pin: Pin, count: int = 3) -> list[str]:
+    """The newest few releases of a pinned component."""
     if not matrix.has(pin.name):
         return []
     versions = [release.version for release in matrix.component(pin.name).releases]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from envctl import environment, lock
 from envctl.aliases import Indexes
@@ -34,13 +33,9 @@ def prepare(
         plan.stack, plan.spec, platform, indexes, offline=ask.offline, refresh=ask.refresh, say=listener.say
     )
     check_pins_took_effect(pins, plan, locked)
-    interpreter = environment.interpreter_for(locked.python, _interpreters(locked.python))
+    interpreter = environment.interpreter_for(locked.python, interpreters())
     made = environment.find_or_make(locked, interpreter, indexes, offline=ask.offline, say=listener.say)
     return Prepared(plan=plan, environment=made)
-
-
-def _interpreters(python: str) -> dict[str, Path]:
-    return {minor: path for minor, path in interpreters().items() if minor == python} or interpreters()
 
 
 def check_pins_took_effect(pins: tuple[Pin, ...], plan: Plan, locked: Lock) -> None:
