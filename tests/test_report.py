@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from rich.console import Console
 
 from envctl import errors
+from envctl.cli.result import print_sandbox
+from envctl.job import Result
 from envctl.report import error_text, rounded_up
+from envctl.workflow.outcome import Outcome
 
 
 def test_an_error_says_what_because_with_sources_in_a_column_and_do() -> None:
@@ -37,3 +43,13 @@ def test_a_tolerance_is_printed_with_two_digits_and_never_below_itself(value: fl
     printed = float(f"{rounded_up(value):.1e}")
     assert value <= printed * (1 + 1e-9)
     assert printed <= value * 1.11
+
+
+def test_a_sandbox_that_is_open_somewhere_is_not_called_shut(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Landlock alone refuses TCP and nothing else: the screen must not say "no network"."""
+    for network, shut in (("none (own namespace)", True), ("TCP refused (landlock); no network namespace: x", False)):
+        result = Result(status="ok", message="", folder=tmp_path, sandbox={"network": network, "by": "worker"})
+        print_sandbox(Console(soft_wrap=True), Outcome(task="verify", results={"convert": result}))
+        assert ("no network, writes" in capsys.readouterr().out) == shut

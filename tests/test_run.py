@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
+import shlex
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -202,3 +205,15 @@ def test_seeded_inputs_are_the_seeds(envctl: Program, digits: Path, tmp_path: Pa
     assert one.shape == (3, 1, 10)
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other)
+
+
+@pytest.mark.docker
+@pytest.mark.usefixtures("docker_base")
+def test_a_container_can_read_its_inputs_whatever_the_umask(digits: Path, own_cache: Path) -> None:
+    """Root's containers run as nobody, and inputs are written while the container waits for them."""
+    program = shlex.join([sys.executable, "-m", "envctl"])
+    arguments = shlex.join(["run", "--ort", "1.31", "--runner", "docker", "verify", str(digits)])
+    command = ["sh", "-c", f"umask 077; exec {program} {arguments}"]
+    variables = {**os.environ, "ENVCTL_CACHE": str(own_cache)}
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

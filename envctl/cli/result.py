@@ -12,6 +12,7 @@ from envctl.workflow.plan import Plan
 from envctl.workflow.prepare import Prepared
 
 LABEL, WIDEST = 14, 20
+NOT_ENFORCED = ("not", "TCP refused")  # without a namespace, Landlock leaves everything but TCP open
 
 
 def print_outcome(outcome: Outcome) -> None:
@@ -60,7 +61,7 @@ def print_sandbox(console: Console, outcome: Outcome) -> None:
     result = next(iter(outcome.results.values()), None)
     if result is None:
         return
-    missing = [f"{name}: {value}" for name, value in result.sandbox.items() if value.startswith("not")]
+    missing = [f"{name}: {value}" for name, value in result.sandbox.items() if value.startswith(NOT_ENFORCED)]
     if missing:
         row(console, "sandbox", "; ".join(missing))
     else:

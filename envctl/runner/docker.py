@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -177,12 +178,14 @@ def _hand_over(folder: Path) -> None:
     """Give the job folder to the user the container runs as."""
     if os.getuid() == 0:
         for path in [folder, *folder.rglob("*")]:
-            os.chown(path, NOBODY, NOBODY)
+            with suppress(FileNotFoundError):  # inputs are being written meanwhile, under other names first
+                os.chown(path, NOBODY, NOBODY)
 
 
 def _check_readable(job: Job) -> None:
     """Raise when the container's user, who is not root, could not read the model."""
-    closed = [path for path in (job.source, *job.companions) if not path.stat().st_mode & 0o004]
+    models = [path for path in (job.source, *job.companions) if path.is_file() and path.stat().st_uid != NOBODY]
+    closed = [path for path in models if not path.stat().st_mode & 0o004]
     if os.getuid() == 0 and closed:
         because = [Reason(text=f"root's containers run as nobody, and {closed[0].name} is readable for its owner only")]
         do = [f"chmod o+r {closed[0]}", "or use --runner local"]

@@ -56,13 +56,16 @@ def job(
 
 
 def write_inputs(folder: Path, inputs: Mapping[str, Array]) -> None:
-    """Write a job's arrays into its folder."""
+    """Write a job's arrays into its folder, readable for a container's user whatever the umask is."""
     import numpy as np
 
     with disk_errors(folder):
         (folder / "inputs").mkdir(parents=True, exist_ok=True)
+        (folder / "inputs").chmod(0o755)
         for index, array in enumerate(inputs.values()):
-            np.save(folder / "inputs" / f"{index}.npy", array, allow_pickle=False)
+            path = folder / "inputs" / f"{index}.npy"
+            np.save(path, array, allow_pickle=False)
+            path.chmod(0o644)
 
 
 def go(folder: Path, made: str = "") -> None:
