@@ -202,3 +202,21 @@ def test_killed_maker_leaves_nothing_that_looks_finished(tmp_path: Path) -> None
         assert process.wait(600) == 0, process.stderr and process.stderr.read()
     assert [name for name in made(cold) if ".partial" not in name] != []
     wait_for(lambda: processes(cold) == [], "the end of the killed one's uv")
+
+
+def test_exit_code_where_ctrl_c_met_generated_code(tmp_path: Path, own_cache: Path) -> None:
+    """CPython takes a Ctrl-C inside exec() of a string for unhandled, and under `python -m` then dies by SIGINT."""
+    script = """
+import signal, sys
+signal.signal(signal.SIGALRM, lambda *_: exec("raise KeyboardInterrupt"))
+signal.alarm(4)
+sys.argv = ["envctl", "run", "--ort", "1.31", "--runner", "local", "--", "sleep", "60"]
+from envctl.cli import main
+main()
+"""
+    variables = {**os.environ, "ENVCTL_CACHE": str(own_cache)}
+    (tmp_path / "alarmed.py").write_text(script)
+    done = subprocess.run(
+        [sys.executable, "-m", "alarmed"], cwd=tmp_path, env=variables, capture_output=True, check=False
+    )
+    assert done.returncode == 130, done.stderr

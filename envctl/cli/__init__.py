@@ -8,6 +8,8 @@ import signal
 import sys
 from types import FrameType
 
+INTERRUPTED = 130
+
 
 def main() -> None:
     """Entry point of the `envctl` program."""
@@ -22,9 +24,21 @@ def main() -> None:
         app()
     except KeyboardInterrupt:
         print("interrupted; what was running has been stopped", file=sys.stderr)
-        raise SystemExit(130) from None
+        _end(INTERRUPTED)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            _end(INTERRUPTED)
+        raise
     finally:
         gc.freeze()  # or the interpreter would look through everything once more before it ends (50 ms)
+
+
+def _end(code: int) -> None:
+    """End with this code now. Everything is tidied up, and where Ctrl-C met an import that runs generated code (a
+    dataclass's), CPython remembers it as unhandled and, under `python -m`, would kill itself by SIGINT on the way out."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _as_interrupt(_number: int, _frame: FrameType | None) -> None:
