@@ -34,8 +34,11 @@ def main() -> None:
 
 
 def _end(code: int) -> None:
-    """End with this code now. Everything is tidied up, and where Ctrl-C met an import that runs generated code (a
-    dataclass's), CPython remembers it as unhandled and, under `python -m`, would kill itself by SIGINT on the way out."""
+    """End with this code now; everything is tidied up.
+
+    Where Ctrl-C met an import that runs generated code (a dataclass's), CPython takes it for unhandled and, under
+    `python -m`, would kill itself by SIGINT on the way out.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
