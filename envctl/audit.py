@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from envctl.matrix import Claim, Component, Matrix, Release
-from envctl.solver import Conflict, Known, Pin, Request, solve
+from envctl.request import Known, Pin, Request
+from envctl.solver import Conflict, solve
 from envctl.versions import Condition
 
 

@@ -6,9 +6,11 @@ from collections.abc import Iterable
 
 from envctl.errors import NoStack, Reason
 from envctl.matrix import Claim, Matrix, Release
-from envctl.proof import Proof, claims, minimal, without_fact
-from envctl.solver import Choice, Conflict, Pin, Request, Stack, newest_versions, relaxations, solve
+from envctl.proof import Proof, claims, minimal
+from envctl.request import Pin, Request, without_fact
+from envctl.solver import Choice, Conflict, Stack, newest_versions, relaxations, solve
 from envctl.versions import newest_first
+from envctl.world import INSIDE
 
 MAX_LINES, MAX_RELEASES = 12, 3
 
@@ -33,7 +35,11 @@ def _reasons(matrix: Matrix, request: Request, proof: Proof) -> list[Reason]:
     """The proof in lines: what was asked for, what releases claim, what this host has."""
     said = [_said(pin) for pin in proof.pins]
     facts = [_fact(request, name) for name in proof.facts]
-    return said + _cut(_claims(claims(matrix, request, proof)), MAX_LINES - len(said + facts)) + facts
+    return said + _cut(_because(claims(matrix, request, proof)), MAX_LINES - len(said + facts)) + facts
+
+
+def _because(found: Iterable[Claim]) -> list[Reason]:
+    return [Reason(text=text, source=claim.source) for text, claim in claim_lines(found)]
 
 
 def _cut(reasons: list[Reason], room: int) -> list[Reason]:
@@ -43,22 +49,26 @@ def _cut(reasons: list[Reason], room: int) -> list[Reason]:
     return [*reasons[: room - 1], Reason(text=f"{len(reasons) - room + 1} more claims of other releases", source="")]
 
 
-def _claims(found: Iterable[Claim]) -> list[Reason]:
-    """One line for all releases of a component that claim the same."""
-    alike: dict[tuple[str, str, str], list[str]] = {}
+def claim_lines(found: Iterable[Claim]) -> list[tuple[str, Claim]]:
+    """One line for all releases of a component that claim the same, with the claim of the newest."""
+    alike: dict[tuple[str, str, str], list[Claim]] = {}
     for claim in dict.fromkeys(found):
-        owner, version = claim.owner.split()
-        note = f" ({claim.note})" if claim.note else ""
-        alike.setdefault((owner, f"{claim.name} {claim.condition}{note}", claim.source), []).append(version)
-    return [Reason(text=f"{who} {_releases(those)} {what}", source=page) for (who, what, page), those in alike.items()]
+        alike.setdefault((claim.owner.split()[0], f"{claim.name} {claim.condition}", claim.source), []).append(claim)
+    return [(f"{_releases(claims)} {what}{_note(claims[0])}", claims[0]) for (_, what, _), claims in alike.items()]
 
 
-def _releases(versions: list[str]) -> str:
-    """`2.1 needs`, `2.1, 2.0 need`, or `2.1 and 20 older releases need`."""
-    newest = newest_first(versions)
-    if len(newest) > MAX_RELEASES:
-        return f"{newest[0]} and {len(newest) - 1} older releases need"
-    return f"{', '.join(newest)} {'needs' if len(newest) == 1 else 'need'}"
+def _note(claim: Claim) -> str:
+    return f" ({claim.note})" if claim.note and claim.note != INSIDE else ""
+
+
+def _releases(claims: list[Claim]) -> str:
+    """`cuda 2.1 needs`, `cuda 2.1, 2.0 need`, or `cuda 2.1 and 20 older releases need`; images bring what is inside."""
+    versions = newest_first([claim.owner.split()[1] for claim in claims])
+    verb = ("bring" if claims[0].note == INSIDE else "need") + ("s" if len(versions) == 1 else "")
+    named = ", ".join(versions)
+    if len(versions) > MAX_RELEASES:
+        named = f"{versions[0]} and {len(versions) - 1} older releases"
+    return f"{claims[0].owner.split()[0]} {named} {verb}"
 
 
 def _said(pin: Pin) -> Reason:

@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import json
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
@@ -25,10 +26,11 @@ else:  # the standard library has it from 3.11
     import tomli as tomllib
 
 Kind = Literal["engine", "component", "package", "host", "model"]
+Rows = Literal["all", "last-of-minor"]
 EVIDENCE = ("documented", "metadata", "measured", "second-hand", "unverified")
 CLAIM_KEYS = frozenset({"any", "source", "evidence", "checked", "note"})
 RELEASE_KEYS = CLAIM_KEYS - {"any"} | {
-    "version", "released", "requires", "gpu", "ptx", "provides", "contradicts", "extras",
+    "version", "released", "requires", "gpu", "ptx", "with", "provides", "contradicts", "extras",
 }  # fmt: skip
 
 
@@ -46,7 +48,10 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Release:
-    """One release of a component and what it requires; `gpu` are the claims for work on a GPU, if it can do without."""
+    """One release of a component and its claims, by the table they stand in (docs/matrix.md says what each is for).
+
+    `beside` is the table `with`; `provides` are the versions that come inside; `contradicts` what other sources say.
+    """
 
     component: str
     version: str
@@ -54,13 +59,20 @@ class Release:
     evidence: str
     requires: tuple[Claim, ...]
     gpu: tuple[Claim, ...] = ()
+    ptx: tuple[Claim, ...] = ()
+    beside: tuple[Claim, ...] = ()
+    provides: Mapping[str, str] = field(default_factory=dict)
+    contradicts: tuple[Claim, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Component:
     """One file of the matrix; `releases` stand newest first.
 
-    `packages` are the Python distributions that its claims name and that have no file of their own.
+    `packages` are the Python distributions that its claims name and that have no file of their own. `distribution` is
+    the one on a package index whose releases are compared with the rows, where it has another name. `unless` names, for
+    a claim, the component that can stand in for it; `implies`, for a word (`avx2`), the words that come with it.
     """
 
     name: str
@@ -68,6 +80,25 @@ class Component:
     kind: Kind
     releases: tuple[Release, ...]
     packages: tuple[str, ...] = ()
+    unless: Mapping[str, str] = field(default_factory=dict)
+    implies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    distribution: str = ""
+    rows: Rows = "all"
+
+    def row(self, version: str) -> Release | None:
+        """The release that speaks for a version: itself, else the longest beginning (580 speaks for 580.159.04)."""
+        rows = {release.version: release for release in self.releases}
+        while version not in rows and "." in version:
+            version = version.rpartition(".")[0]
+        return rows.get(version)
+
+    def with_implied(self, words: str) -> str:
+        """Words of a fact (`avx2 fma`) with all that they imply."""
+        found = dict.fromkeys(words.replace("-", "_").split())
+        for word in (open_ := list(found)):
+            open_ += [other for other in self.implies.get(word, ()) if other not in found]
+            found.update(dict.fromkeys(self.implies.get(word, ())))
+        return " ".join(found)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,6 +143,8 @@ def read_component(path: Path) -> Component:
         raise MatrixError(f"{path.name}: key component must be {path.stem!r}, is {data.get('component')!r}")
     if data.get("kind") not in get_args(Kind):
         raise MatrixError(f"{path.name}: key kind must be one of {', '.join(get_args(Kind))}")
+    if data.get("rows", "all") not in get_args(Rows):
+        raise MatrixError(f"{path.name}: key rows must be one of {', '.join(get_args(Rows))}")
     tables = data.get("release", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise MatrixError(f"{path.name}: key release must be tables, each under [[release]]")
@@ -123,6 +156,10 @@ def read_component(path: Path) -> Component:
         kind=data["kind"],
         releases=tuple(releases),
         packages=tuple(data.get("packages", [])),
+        unless=data.get("unless", {}),
+        implies={row["name"]: tuple(row.get("implies", ())) for row in data.get("isa", [])},
+        distribution=str(data.get("distribution", "")),
+        rows=data.get("rows", "all"),
     )
 
 
@@ -163,14 +200,43 @@ def _release(path: Path, index: int, table: dict[str, object]) -> Release:
         Version(version)
     except InvalidVersion as error:
         raise MatrixError(f"{where}: key version: {error}") from error
+    owner = f"{path.stem} {version}"
     return Release(
         component=path.stem,
         version=version,
         source=str(table["source"]),
         evidence=str(table["evidence"]),
-        requires=_claims(where, "requires", f"{path.stem} {version}", table),
-        gpu=_claims(where, "gpu", f"{path.stem} {version}", table),
+        requires=_claims(where, "requires", owner, table),
+        gpu=_claims(where, "gpu", owner, table),
+        ptx=_claims(where, "ptx", owner, table),
+        beside=_claims(where, "with", owner, table),
+        provides=_provides(where, table),
+        contradicts=_contradicts(where, owner, table),
+        note=str(table.get("note", "")),
     )
+
+
+def _provides(where: str, release: dict[str, object]) -> dict[str, str]:
+    """The versions that come inside a release, by name."""
+    table = release.get("provides", {})
+    if not isinstance(table, dict) or not all(isinstance(version, str) for version in table.values()):
+        raise MatrixError(f"{where}: key provides must be a table of quoted versions")
+    return table
+
+
+def _contradicts(where: str, owner: str, release: dict[str, object]) -> tuple[Claim, ...]:
+    """What other sources say instead: tables with `claim`, the name that it is about."""
+    tables = release.get("contradicts", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) and table.get("claim") for table in tables):
+        raise MatrixError(f"{where}: key contradicts must be tables with a claim")
+    return tuple(
+        _claim(f"{where}: contradicts.{table['claim']}", owner, str(table["claim"]), _without(table, "claim"), release)
+        for table in tables
+    )
+
+
+def _without(table: dict[str, object], key: str) -> dict[str, object]:
+    return {name: value for name, value in table.items() if name != key}
 
 
 def _claims(where: str, key: str, owner: str, release: dict[str, object]) -> tuple[Claim, ...]:

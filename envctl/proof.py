@@ -1,94 +1,121 @@
-"""The shortest proof that there is no stack: pins, facts and claims of which none can be left out.
+"""The shortest proof that there is no stack: pins and facts of which none can be left out, and why they clash.
 
-A claim counts by component ("cuda's releases say which driver they need"), not by release: a proof for every single
-release of CUDA would be right and useless.
+A line is what all releases of a component say alike ("cuda 12.1, 12.0 need driver >=525"), as a person reads it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from envctl.matrix import Claim, Matrix, Release
-from envctl.solver import Conflict, Pin, Request, claims_of, solve
-
-Group = tuple[str, str]  # (component that claims, component claimed on)
+from envctl.narrow import Blame, blame, narrow
+from envctl.request import Line, Pin, Request, line_of, without_fact, without_pin
+from envctl.solver import Conflict, solve
+from envctl.world import World, claims_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Proof:
-    """What cannot hold together; leaving out any one pin, fact or group of claims gives a stack."""
+    """What cannot hold together. Leaving out any one pin or fact gives a stack, whatever else the matrix says.
+
+    `lines`, nearest first, are why: about the engine as it was `asked` for, none of them can be left out.
+    """
 
     pins: tuple[Pin, ...]
+    asked: tuple[Pin, ...]
     facts: tuple[str, ...]
-    groups: tuple[Group, ...]
+    lines: tuple[Line, ...]
 
 
 def minimal(matrix: Matrix, conflict: Conflict) -> Proof:
     """The proof of a conflict, by leaving out one thing after another for as long as the conflict stays."""
-    request = conflict.request
-    groups = _groups(matrix, request)
-    for group in reversed(groups):
-        request = _if_still_conflict(matrix, request, replace(request, ignored=request.ignored | {group}))
-    # a fact nobody claims on any more cannot be part of the proof, but it may hold versions together: it is tried too
+    world = World(matrix=matrix, request=conflict.request)
+    lines = lines_of(world)
+    found = _first_proof(world, lines)
+    request = _few_facts_and_pins(matrix, _only(conflict.request, found))
+    asked = tuple(pin for pin in request.pins if pin.name == request.engine)
+    others = [line for line in lines if line not in found.lines]
+    bare = replace(request, ignored=request.ignored | set(others))
+    if isinstance(solve(matrix, bare), Conflict):  # what was blamed at first is still enough
+        request = bare
+    for line in [line for line in reversed(lines) if line not in request.ignored]:
+        request = _if_still_conflict(matrix, request, replace(request, ignored=request.ignored | {line}))
+    left = tuple(line for line in lines if line not in request.ignored)
+    pins = _needed(matrix, replace(request, ignored=conflict.request.ignored), asked)
+    return Proof(pins=pins, asked=asked, facts=tuple(request.known), lines=left)
+
+
+def _few_facts_and_pins(matrix: Matrix, request: Request) -> Request:
+    """The request with no fact and no pin too many; the engine's own pin is what was asked about, and stays."""
     for name in list(request.known):
         request = _if_still_conflict(matrix, request, without_fact(request, name))
-    for pin in request.pins:
-        fewer = replace(request, pins=tuple(other for other in request.pins if other is not pin))
-        request = _if_still_conflict(matrix, request, fewer)
-    left = tuple(group for group in groups if group not in request.ignored)
-    return Proof(pins=request.pins, facts=tuple(request.known), groups=left)
+    for pin in [pin for pin in request.pins if pin.name != request.engine]:
+        request = _if_still_conflict(matrix, request, without_pin(request, pin))
+    return request
 
 
-def without_fact(request: Request, name: str) -> Request:
-    """The same question where nothing is known of `name`."""
-    known = {other: value for other, value in request.known.items() if other != name}
-    return replace(request, known=known, deferred=request.deferred | {name})
+def _needed(matrix: Matrix, request: Request, asked: tuple[Pin, ...]) -> tuple[Pin, ...]:
+    """The pins without those on the engine that change nothing: any other release of it would fail as well."""
+    for pin in asked:
+        request = _if_still_conflict(matrix, request, without_pin(request, pin))
+    return request.pins
+
+
+def lines_of(world: World) -> list[Line]:
+    """Every line that a search from the engine and the pins can meet, nearest first."""
+    names = list(dict.fromkeys(need.name for need in world.roots()))
+    found: dict[Line, None] = {}
+    for name in names:
+        for need in [need for candidate in world.candidates(name) for need in world.needs(candidate)]:
+            if isinstance(need.cause, Claim):
+                found.setdefault(line_of(need.cause))
+            if need.name not in names:
+                names.append(need.name)
+    return list(found)
+
+
+def _first_proof(world: World, lines: list[Line]) -> Blame:
+    """What narrowing blames, or everything where the conflict shows in the search only."""
+    domains = narrow(world)
+    wiped = domains.wiped()
+    if wiped:
+        return blame(domains, wiped)
+    request = world.request
+    return Blame(pins=frozenset(request.pins), facts=frozenset(request.known), lines=frozenset(lines))
+
+
+def _only(request: Request, found: Blame) -> Request:
+    """The request with only the facts and pins that a first proof names, and with what was asked of the engine."""
+    for name in set(request.known) - found.facts:
+        request = without_fact(request, name)
+    pins = tuple(pin for pin in request.pins if pin in found.pins or pin.name == request.engine)
+    return replace(request, pins=pins)
 
 
 def _if_still_conflict(matrix: Matrix, request: Request, fewer: Request) -> Request:
     return fewer if isinstance(solve(matrix, fewer), Conflict) else request
 
 
-def _groups(matrix: Matrix, request: Request) -> list[Group]:
-    """Every pair of components that a search from the engine and the pins can meet a claim between, nearest first."""
-    found: dict[Group, None] = {}
-    names = list(dict.fromkeys([request.engine, *(pin.name for pin in request.pins)]))
-    for name in names:
-        for claim in _claims(considered(matrix, replace(request, pins=()), name, ()), request):
-            found.setdefault((name, claim.name))
-            if claim.name not in names:
-                names.append(claim.name)
-    return list(found)
+def claims(matrix: Matrix, request: Request, proof: Proof) -> list[Claim]:
+    """The claims of a proof's lines, of the releases that its pins and the claims above them leave."""
+    asked = replace(request, pins=tuple(dict.fromkeys(proof.asked + proof.pins)))
+    found: list[Claim] = []
+    for owner in dict.fromkeys(line[0] for line in proof.lines):
+        releases = list(_considered(matrix, asked, owner, found))
+        found += [claim for claim in _claims(matrix, releases, request) if line_of(claim) in proof.lines]
+    return found
 
 
-def _claims(releases: Iterable[Release], request: Request) -> list[Claim]:
-    return [claim for release in releases for claim in claims_of(release, request)]
+def _claims(matrix: Matrix, releases: Iterable[Release], request: Request) -> list[Claim]:
+    return [claim for release in releases for claim, _ in claims_of(matrix, release, request)]
 
 
-def considered(matrix: Matrix, request: Request, name: str, above: Iterable[Claim]) -> list[Release]:
-    """The releases of a component that the pins admit, and that some claim of `above` on it admits."""
-    if name in request.known or not matrix.has(name):
-        return []
+def _considered(matrix: Matrix, request: Request, name: str, above: list[Claim]) -> Iterator[Release]:
+    """The releases of a component that the facts and pins admit, and that some claim of `above` on it admits."""
     pins = [pin.condition for pin in request.pins if pin.name == name]
     asked = [claim.condition for claim in above if claim.name == name]
-    return [
-        release
-        for release in matrix.component(name).releases
-        if all(pin.admits(release.version) for pin in pins)
-        and (not asked or any(condition.admits(release.version) for condition in asked))
-    ]
-
-
-def claims(matrix: Matrix, request: Request, proof: Proof) -> list[Claim]:
-    """The claims of a proof's groups, of the releases that its pins and the claims above them leave.
-
-    The engine's own pin limits them also where any other release would fail as well: it is what was asked about.
-    """
-    engine = tuple(pin for pin in request.pins if pin.name == request.engine)
-    asked = replace(request, pins=tuple(dict.fromkeys(engine + proof.pins)))
-    found: list[Claim] = []
-    for owner, name in proof.groups:
-        releases = considered(matrix, asked, owner, found)
-        found += [claim for claim in _claims(releases, request) if claim.name == name]
-    return found
+    for candidate in World(matrix=matrix, request=request).candidates(name):
+        admitted = not asked or any(condition.admits(candidate.version) for condition in asked)
+        if candidate.release and not candidate.waived and admitted and all(p.admits(candidate.version) for p in pins):
+            yield candidate.release

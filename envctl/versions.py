@@ -19,10 +19,16 @@ class Condition:
 
     def admits(self, value: str) -> bool:
         """Whether `value` (a version, or space-separated bits) satisfies one alternative."""
-        return any(_admits(alternative, value) for alternative in self.any)
+        return _any_admits(self.any, value)
 
     def __str__(self) -> str:
         return " or ".join(self.any)
+
+
+@cache
+def _any_admits(alternatives: tuple[str, ...], value: str) -> bool:
+    """The same few thousand questions are asked again and again while a conflict is made minimal."""
+    return any(_admits(alternative, value) for alternative in alternatives)
 
 
 def _admits(alternative: str, value: str) -> bool:
@@ -55,6 +61,12 @@ def parse_condition(alternatives: list[str]) -> Condition:
         except InvalidSpecifier as error:
             raise ValueError(f"{alternative!r} is not a version specifier") from error
     return Condition(any=tuple(alternatives))
+
+
+def boundaries(condition: Condition) -> list[str]:
+    """The versions at which a condition changes its mind: those its specifiers name."""
+    named = [spec.version.removesuffix(".*") for text in condition.any for spec in _specifiers(text)]
+    return list(dict.fromkeys(named))
 
 
 def parse_pin(name: str, text: str) -> Condition:

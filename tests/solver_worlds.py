@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from envctl.matrix import Matrix, load
-from envctl.solver import Known, Pin, Request, Stack
+from envctl.request import Known, Pin, Request
+from envctl.solver import Stack
 from envctl.versions import parse_pin
 
 if sys.version_info >= (3, 11):

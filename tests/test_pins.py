@@ -8,7 +8,7 @@ import pytest
 
 from envctl.cli.pins import COMPONENTS, ENGINES, engine_and_pins
 from envctl.errors import BadInput
-from envctl.solver import Pin
+from envctl.request import Pin
 
 ORT: dict[str, str | None] = {"--ort": "1.17", "--openvino": None, "--cuda": None}
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from envctl.explain import MAX_LINES, no_stack
 from envctl.matrix import Matrix, load
-from envctl.proof import Proof, minimal, without_fact
-from envctl.solver import Conflict, Known, Pin, Request, Stack, solve
+from envctl.proof import Proof, minimal
+from envctl.request import Known, Pin, Request, line_of, without_fact, without_pin
+from envctl.solver import Conflict, Stack, solve
 from envctl.versions import parse_pin
+from envctl.world import claims_of
 from tests import solver_worlds as worlds
 from tests.test_solver import OPEN, REAL
 
@@ -18,39 +20,41 @@ WORLDS = 200
 
 
 def kept(request: Request, proof: Proof) -> Request:
-    """The request with nothing but what the proof keeps: its pins and facts, and no claims but those of its groups."""
+    """The request with nothing but the pins and facts that the proof keeps."""
     for name in set(request.known) - set(proof.facts):
         request = without_fact(request, name)
     return replace(request, pins=proof.pins)
 
 
-def with_groups(matrix: Matrix, request: Request, proof: Proof) -> Request:
+def with_lines(matrix: Matrix, request: Request, proof: Proof) -> Request:
     """Every claim of the matrix is passed over, except the proof's."""
-    pairs = {
-        (name, claim.name)
+    lines = {
+        line_of(claim)
         for name in matrix.names()
         for release in matrix.component(name).releases
-        for claim in (*release.requires, *release.gpu)
+        for claim, _ in claims_of(matrix, release, request)
     }
-    return replace(request, ignored=frozenset(pairs - set(proof.groups)))
+    return replace(request, ignored=frozenset(lines - set(proof.lines)))
 
 
-def one_less(request: Request, proof: Proof) -> Iterator[tuple[str, Request]]:
-    """The proof's request with each of its parts left out in turn."""
+def one_less(request: Request, alone: Request, proof: Proof) -> Iterator[tuple[str, Request]]:
+    """Each part left out in turn: pins and facts with all that the matrix says, lines with nothing but the proof."""
     for pin in proof.pins:
-        yield pin.said, replace(request, pins=tuple(other for other in request.pins if other is not pin))
+        yield pin.said, without_pin(request, pin)
     for name in proof.facts:
         yield name, without_fact(request, name)
-    for group in proof.groups:
-        yield str(group), replace(request, ignored=request.ignored | {group})
+    for line in proof.lines:
+        yield str(line), replace(alone, ignored=alone.ignored | {line})
 
 
 def check(matrix: Matrix, conflict: Conflict, where: str) -> None:
     """Both halves of the promise."""
     proof = minimal(matrix, conflict)
-    alone = with_groups(matrix, kept(conflict.request, proof), proof)
-    assert isinstance(solve(matrix, alone), Conflict), f"{where}: what is kept is no proof"
-    for part, fewer in one_less(alone, proof):
+    request = kept(conflict.request, proof)
+    alone = with_lines(matrix, replace(request, pins=tuple(dict.fromkeys(proof.asked + proof.pins))), proof)
+    for proven in (request, alone):
+        assert isinstance(solve(matrix, proven), Conflict), f"{where}: what is kept is no proof"
+    for part, fewer in one_less(request, alone, proof):
         assert isinstance(solve(matrix, fewer), Stack), f"{where}: {part} could have been left out"
 
 

@@ -10,7 +10,8 @@ from envctl.errors import Reason
 from envctl.explain import no_stack
 from envctl.matrix import load
 from envctl.report import error_text
-from envctl.solver import Conflict, Known, Pin, Request, Stack, relaxations, solve
+from envctl.request import Known, Pin, Request
+from envctl.solver import Conflict, Stack, relaxations, solve
 from envctl.versions import parse_pin
 from tests import solver_worlds as worlds
 

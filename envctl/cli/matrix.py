@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from envctl.cli import options
+from envctl.cli import ask, options
 from envctl.cli.screen import Screen, guarded
 
 if TYPE_CHECKING:
@@ -16,8 +15,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
-Folder = Annotated[Path | None, typer.Option("--matrices", help="Another folder of matrix files.")]
+Folder = options.Matrices
 Json = options.Json
+
+app.command(name="ask")(ask.ask)
 
 
 @app.callback()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,4 +20,5 @@ Cudnn = Annotated[str | None, typer.Option("--cudnn", help="cuDNN version.")]
 Python = Annotated[str | None, typer.Option("--python", help="CPython of the environment, e.g. 3.11.")]
 Gpu = Annotated[str | None, typer.Option("--gpu", help="Compute capability to build for, e.g. 8.9.")]
 Pins = Annotated[list[str], typer.Option("--pin", metavar="NAME=SPEC", help="Any other component.")]
+Matrices = Annotated[Path | None, typer.Option("--matrices", help="Another folder of matrix files.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

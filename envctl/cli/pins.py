@@ -7,7 +7,7 @@ import re
 from packaging.utils import canonicalize_name
 
 from envctl.errors import BadInput
-from envctl.solver import Pin
+from envctl.request import Pin
 from envctl.versions import parse_pin
 
 # option -> name in the matrix; the first eight name engines

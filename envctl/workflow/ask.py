@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from envctl.solver import Pin
+from envctl.request import Pin
 
 if TYPE_CHECKING:
     from envctl.workflow.plan import Plan

@@ -11,8 +11,9 @@ from envctl.explain import no_stack
 from envctl.host import HostFacts
 from envctl.matrix import Matrix
 from envctl.model import ModelFacts
+from envctl.request import Known, Pin, Request
 from envctl.runner import Runner, runners
-from envctl.solver import Conflict, Known, Pin, Request, Stack, solve
+from envctl.solver import Conflict, Stack, solve
 from envctl.spec import ImageSpec, Packages, base_for, read_spec
 from envctl.workflow.ask import Ask
 

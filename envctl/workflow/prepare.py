@@ -11,7 +11,7 @@ from envctl.errors import BadInput, JobFailed, Reason
 from envctl.host import HostFacts, interpreters
 from envctl.job import Result
 from envctl.lock import Lock
-from envctl.solver import Pin
+from envctl.request import Pin
 from envctl.workflow.ask import Ask, Listener
 from envctl.workflow.plan import Plan
 

@@ -9,8 +9,9 @@ from envctl.errors import BadInput
 from envctl.explain import no_stack
 from envctl.host import HostFacts, read_host
 from envctl.matrix import Matrix, load
+from envctl.request import Known, Pin, Request
 from envctl.runner.local import LocalRunner
-from envctl.solver import Conflict, Known, Pin, Request, Stack, solve
+from envctl.solver import Conflict, Stack, solve
 from envctl.workflow.plan import OTHER_SYSTEMS
 
 FACTS = ("driver", "gpu", "cpu", "glibc")

@@ -1,0 +1,66 @@
+"""What the solver is asked: an engine, pins, and what is known of the machine and the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from envctl.matrix import Claim
+from envctl.versions import Condition
+
+Line = tuple[str, str, str, str]  # component that claims, component claimed on, condition, source
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pin:
+    """What the person asked for: `--ort 1.17` is (`onnxruntime`, `==1.17.*`, said as `--ort 1.17`)."""
+
+    name: str
+    condition: Condition
+    said: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """The values a component can have here, best first, and what says so. No value: known to be absent."""
+
+    values: tuple[str, ...]
+    origin: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """One question for the solver. `deferred` facts may be absent: what they must be is listed as unmet.
+
+    `on_gpu` adds what engines that can do without a GPU require for work on one, `ptx` what code needs that the driver
+    compiles. Claims on `foreign` components are about another operating system, and passed over; so are the lines that
+    `ignored` names (for proofs). `measured` are failures seen before, as claims of the release that failed; releases
+    that worked before (`preferred`: name, version) are tried first.
+    """
+
+    engine: str
+    pins: tuple[Pin, ...]
+    known: Mapping[str, Known]
+    deferred: frozenset[str] = frozenset()
+    on_gpu: bool = False
+    ptx: bool = False
+    foreign: frozenset[str] = frozenset()
+    ignored: frozenset[Line] = frozenset()
+    measured: Mapping[tuple[str, str], tuple[Claim, ...]] = field(default_factory=dict)
+    preferred: frozenset[tuple[str, str]] = frozenset()
+
+
+def without_fact(request: Request, name: str) -> Request:
+    """The same question where nothing is known of `name`."""
+    known = {other: value for other, value in request.known.items() if other != name}
+    return replace(request, known=known, deferred=request.deferred | {name})
+
+
+def without_pin(request: Request, pin: Pin) -> Request:
+    """The same question without one of its pins."""
+    return replace(request, pins=tuple(other for other in request.pins if other is not pin))
+
+
+def line_of(claim: Claim) -> Line:
+    """The line of a proof that a claim belongs to: all releases of a component that say the same make one."""
+    return claim.owner.split()[0], claim.name, str(claim.condition), claim.source
