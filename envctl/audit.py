@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from envctl.matrix import Claim, Component, Matrix, Release
+from envctl.matrix import Matrix
+from envctl.release import Claim, Component, Release
 from envctl.request import Known, Pin, Request
 from envctl.solver import Conflict, solve
 from envctl.versions import Condition

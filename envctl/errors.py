@@ -52,9 +52,10 @@ class HostLacks(EnvctlError):
 
 
 class JobFailed(EnvctlError):
-    """A step inside an environment failed; its folder is kept (exit code 5)."""
+    """A step inside an environment failed; its folder is kept (exit code 5). `kind` is the job's status."""
 
     code = 5
+    kind = "engine-error"
 
 
 class CannotStart(EnvctlError):

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from envctl.errors import NoStack, Reason
-from envctl.matrix import Claim, Matrix, Release
+from envctl.hints import hints
+from envctl.matrix import Matrix
 from envctl.proof import Proof, claims, minimal
-from envctl.request import Pin, Request, without_fact
-from envctl.solver import Choice, Conflict, Stack, newest_versions, relaxations, solve
+from envctl.release import Claim
+from envctl.request import Line, Pin, Request, line_of
+from envctl.solver import Conflict
 from envctl.versions import newest_first
 from envctl.world import INSIDE
 
@@ -22,9 +24,9 @@ def no_stack(matrix: Matrix, conflict: Conflict) -> NoStack:
     what = f"no stack for {request.engine}{' ' + _asked(pinned[0]) if pinned else ''} on this host"
     for pin in request.pins:
         if unknown := _no_release(matrix, pin, request):
-            return NoStack(what, because=[_said(pin), unknown], do=_hints(matrix, conflict, None))
+            return NoStack(what, because=[_said(pin), unknown], do=hints(matrix, conflict, None))
     proof = minimal(matrix, conflict)
-    return NoStack(what, because=_reasons(matrix, request, proof), do=_hints(matrix, conflict, proof))
+    return NoStack(what, because=_reasons(matrix, request, proof), do=hints(matrix, conflict, proof))
 
 
 def _asked(pin: Pin) -> str:
@@ -51,10 +53,18 @@ def _cut(reasons: list[Reason], room: int) -> list[Reason]:
 
 def claim_lines(found: Iterable[Claim]) -> list[tuple[str, Claim]]:
     """One line for all releases of a component that claim the same, with the claim of the newest."""
-    alike: dict[tuple[str, str, str], list[Claim]] = {}
+    alike: dict[Line, list[Claim]] = {}
     for claim in dict.fromkeys(found):
-        alike.setdefault((claim.owner.split()[0], f"{claim.name} {claim.condition}", claim.source), []).append(claim)
-    return [(f"{_releases(claims)} {what}{_note(claims[0])}", claims[0]) for (_, what, _), claims in alike.items()]
+        alike.setdefault(line_of(claim), []).append(claim)
+    return [(_said_by(claims), claims[0]) for claims in alike.values()]
+
+
+def _said_by(claims: list[Claim]) -> str:
+    """The line for claims that say the same; a release that refuses itself failed when it was tried."""
+    first = claims[0]
+    if first.owner.split()[0] == first.name:
+        return f"{first.owner} {first.note}"
+    return f"{_releases(claims)} {first.name} {first.condition}{_note(first)}"
 
 
 def _note(claim: Claim) -> str:
@@ -89,48 +99,3 @@ def _no_release(matrix: Matrix, pin: Pin, request: Request) -> Reason | None:
 def _fact(request: Request, name: str) -> Reason:
     known = request.known[name]
     return Reason(text=f"here {name} is {' '.join(known.values) or 'none'}", source=known.origin)
-
-
-def _hints(matrix: Matrix, conflict: Conflict, proof: Proof | None) -> list[str]:
-    """What would help, each tried by solving again: leaving out a pin, or another value of a fact of the proof."""
-    hints = []
-    for pin, stack in relaxations(matrix, conflict):
-        engine = f"{stack.engine} {stack.version(stack.engine)}"
-        chosen = stack.choices.get(pin.name) if pin.name != stack.engine else None
-        hints.append(f"without {pin.said}: {engine}" + (f", {pin.name} {chosen.version}" if chosen else ""))
-    for name in proof.facts if proof else ():
-        answer = solve(matrix, without_fact(conflict.request, name))
-        if isinstance(answer, Stack):
-            hints.append(f"with {name} {_value(matrix, answer, name)}: {answer.engine} {answer.version(answer.engine)}")
-    if not hints and proof and proof.facts:
-        hints = _another_machine(matrix, conflict.request)
-    if not hints:
-        known = {pin.name: newest_versions(matrix, pin) for pin in conflict.request.pins}
-        hints = [f"known: {name} {', '.join(versions)}" for name, versions in known.items() if versions]
-    return hints
-
-
-def _another_machine(matrix: Matrix, request: Request) -> list[str]:
-    """What a machine must have, where no single fact of this one is to blame."""
-    for name in set(request.known) - {"python"}:
-        request = without_fact(request, name)
-    answer = solve(matrix, request)
-    if not isinstance(answer, Stack):
-        return []
-    names = dict.fromkeys(claim.name for claim in answer.unmet)
-    needs = ", ".join(f"{name} {_value(matrix, answer, name)}" for name in names)
-    return [f"on a machine with {needs}: {answer.engine} {answer.version(answer.engine)}"]
-
-
-def _value(matrix: Matrix, stack: Stack, name: str) -> str:
-    """What a stack that was found without knowing a fact needs of it."""
-    if name in stack.choices:
-        return stack.version(name)
-    chosen = [release for other in stack.choices.values() for release in _release(matrix, other)]
-    needs = [claim.condition for release in chosen for claim in (*release.requires, *release.gpu) if claim.name == name]
-    return " and ".join(dict.fromkeys(map(str, needs)))
-
-
-def _release(matrix: Matrix, choice: Choice) -> list[Release]:
-    releases = matrix.component(choice.name).releases if matrix.has(choice.name) else ()
-    return [release for release in releases if release.version == choice.version]

@@ -1,104 +1,15 @@
-"""The compatibility matrix: releases and their claims, each with its source (format: docs/matrix.md)."""
+"""The compatibility matrix: a folder of components, each fact with its source (format: docs/matrix.md)."""
 
 from __future__ import annotations
 
 import difflib
-import hashlib
-import json
-import sys
-from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
 
-from packaging.version import InvalidVersion, Version
-
-from envctl.errors import BadInput, EnvctlError, HostLacks
-from envctl.tree import cache_root, payload, write_whole
-from envctl.versions import Condition, parse_condition
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:  # the standard library has it from 3.11
-    import tomli as tomllib
-
-Kind = Literal["engine", "component", "package", "host", "model"]
-Rows = Literal["all", "last-of-minor"]
-EVIDENCE = ("documented", "metadata", "measured", "second-hand", "unverified")
-CLAIM_KEYS = frozenset({"any", "source", "evidence", "checked", "note"})
-RELEASE_KEYS = CLAIM_KEYS - {"any"} | {
-    "version", "released", "requires", "gpu", "ptx", "with", "provides", "contradicts", "extras",
-}  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Claim:
-    """A release (`owner`) works only where `name` satisfies `condition`; `source` is the page or measurement."""
-
-    owner: str
-    name: str
-    condition: Condition
-    source: str
-    evidence: str
-    note: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Release:
-    """One release of a component and its claims, by the table they stand in (docs/matrix.md says what each is for).
-
-    `beside` is the table `with`; `provides` are the versions that come inside; `contradicts` what other sources say.
-    """
-
-    component: str
-    version: str
-    source: str
-    evidence: str
-    requires: tuple[Claim, ...]
-    gpu: tuple[Claim, ...] = ()
-    ptx: tuple[Claim, ...] = ()
-    beside: tuple[Claim, ...] = ()
-    provides: Mapping[str, str] = field(default_factory=dict)
-    contradicts: tuple[Claim, ...] = ()
-    note: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Component:
-    """One file of the matrix; `releases` stand newest first.
-
-    `packages` are the Python distributions that its claims name and that have no file of their own. `distribution` is
-    the one on a package index whose releases are compared with the rows, where it has another name. `unless` names, for
-    a claim, the component that can stand in for it; `implies`, for a word (`avx2`), the words that come with it.
-    """
-
-    name: str
-    title: str
-    kind: Kind
-    releases: tuple[Release, ...]
-    packages: tuple[str, ...] = ()
-    unless: Mapping[str, str] = field(default_factory=dict)
-    implies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    distribution: str = ""
-    rows: Rows = "all"
-
-    def row(self, version: str) -> Release | None:
-        """The release that speaks for a version: itself, else the longest beginning (580 speaks for 580.159.04)."""
-        rows = {release.version: release for release in self.releases}
-        while version not in rows and "." in version:
-            version = version.rpartition(".")[0]
-        return rows.get(version)
-
-    def with_implied(self, words: str) -> str:
-        """Words of a fact (`avx2 fma`) with all that they imply."""
-        found = dict.fromkeys(words.replace("-", "_").split())
-        for word in (open_ := list(found)):
-            open_ += [other for other in self.implies.get(word, ()) if other not in found]
-            found.update(dict.fromkeys(self.implies.get(word, ())))
-        return " ".join(found)
+from envctl.compiled import read_component
+from envctl.errors import BadInput
+from envctl.release import Component
+from envctl.tree import payload
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,14 +18,17 @@ class Matrix:
 
     folder: Path
     _read: dict[str, Component] = field(default_factory=dict)
+    _names: list[str] = field(default_factory=list)
 
     def names(self) -> list[str]:
         """The names of all components, sorted."""
-        return sorted(path.stem for path in self.folder.glob("*.toml"))
+        if not self._names:
+            self._names.extend(sorted(path.stem for path in self.folder.glob("*.toml")))
+        return self._names
 
     def has(self, name: str) -> bool:
         """Whether the component has a file of its own."""
-        return (self.folder / f"{name}.toml").is_file()
+        return name in self._read or name in self.names()
 
     def component(self, name: str) -> Component:
         """The component of that name; raises `BadInput` with the nearest name when there is none."""
@@ -127,157 +41,6 @@ class Matrix:
         return self._read[name]
 
 
-class MatrixError(EnvctlError):
-    """A matrix file breaks the format; the message names file, table and key."""
-
-
 def load(folder: Path | None = None) -> Matrix:
     """The matrix in `folder` (default: the one that comes with envctl)."""
     return Matrix(folder=folder or payload("matrices"))
-
-
-def read_component(path: Path) -> Component:
-    """The component described by one TOML file; raises `MatrixError` when the file breaks the format."""
-    data = _parse(path)
-    if data.get("component") != path.stem:
-        raise MatrixError(f"{path.name}: key component must be {path.stem!r}, is {data.get('component')!r}")
-    if data.get("kind") not in get_args(Kind):
-        raise MatrixError(f"{path.name}: key kind must be one of {', '.join(get_args(Kind))}")
-    if data.get("rows", "all") not in get_args(Rows):
-        raise MatrixError(f"{path.name}: key rows must be one of {', '.join(get_args(Rows))}")
-    tables = data.get("release", [])
-    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise MatrixError(f"{path.name}: key release must be tables, each under [[release]]")
-    releases = [_release(path, index, table) for index, table in enumerate(tables)]
-    _check_order(path, releases)
-    return Component(
-        name=path.stem,
-        title=data.get("title", path.stem),
-        kind=data["kind"],
-        releases=tuple(releases),
-        packages=tuple(data.get("packages", [])),
-        unless=data.get("unless", {}),
-        implies={row["name"]: tuple(row.get("implies", ())) for row in data.get("isa", [])},
-        distribution=str(data.get("distribution", "")),
-        rows=data.get("rows", "all"),
-    )
-
-
-def _parse(path: Path) -> dict[str, Any]:
-    """The file's tables. Reading TOML is slow (20 ms for 30 KB), so what was read is kept as JSON under the digest of
-    the file's bytes: it can never be stale."""
-    content = path.read_bytes()
-    kept = cache_root() / "matrix" / f"{hashlib.sha256(content).hexdigest()}.json"
-    with suppress(OSError, ValueError):
-        return cast(dict[str, Any], json.loads(kept.read_bytes(), object_hook=_with_dates))
-    try:
-        data = tomllib.loads(content.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise MatrixError(f"{path.name}: not valid TOML: {error}") from error
-    with suppress(HostLacks):  # no room or no right to keep it: then it is read again next time
-        write_whole(kept, json.dumps(data, default=lambda day: {"date": day.isoformat()}))
-    return data
-
-
-def _with_dates(table: dict[str, Any]) -> Any:
-    """TOML knows dates, JSON does not: a day is kept as {"date": "2026-11-21"}."""
-    return date.fromisoformat(table["date"]) if set(table) == {"date"} else table
-
-
-def _release(path: Path, index: int, table: dict[str, object]) -> Release:
-    where = f"{path.name}: release {table.get('version', index)}"
-    _check_keys(where, table, RELEASE_KEYS)
-    for key in ("version", "source", "evidence", "checked"):
-        if not table.get(key):
-            raise MatrixError(f"{where}: key {key} is missing")
-    version = table["version"]
-    if not isinstance(version, str):
-        raise MatrixError(f"{where}: key version must be quoted")
-    if not isinstance(table["checked"], date):
-        raise MatrixError(f"{where}: key checked must be a date, unquoted")
-    _check_evidence(where, table)
-    try:
-        Version(version)
-    except InvalidVersion as error:
-        raise MatrixError(f"{where}: key version: {error}") from error
-    owner = f"{path.stem} {version}"
-    return Release(
-        component=path.stem,
-        version=version,
-        source=str(table["source"]),
-        evidence=str(table["evidence"]),
-        requires=_claims(where, "requires", owner, table),
-        gpu=_claims(where, "gpu", owner, table),
-        ptx=_claims(where, "ptx", owner, table),
-        beside=_claims(where, "with", owner, table),
-        provides=_provides(where, table),
-        contradicts=_contradicts(where, owner, table),
-        note=str(table.get("note", "")),
-    )
-
-
-def _provides(where: str, release: dict[str, object]) -> dict[str, str]:
-    """The versions that come inside a release, by name."""
-    table = release.get("provides", {})
-    if not isinstance(table, dict) or not all(isinstance(version, str) for version in table.values()):
-        raise MatrixError(f"{where}: key provides must be a table of quoted versions")
-    return table
-
-
-def _contradicts(where: str, owner: str, release: dict[str, object]) -> tuple[Claim, ...]:
-    """What other sources say instead: tables with `claim`, the name that it is about."""
-    tables = release.get("contradicts", [])
-    if not isinstance(tables, list) or not all(isinstance(table, dict) and table.get("claim") for table in tables):
-        raise MatrixError(f"{where}: key contradicts must be tables with a claim")
-    return tuple(
-        _claim(f"{where}: contradicts.{table['claim']}", owner, str(table["claim"]), _without(table, "claim"), release)
-        for table in tables
-    )
-
-
-def _without(table: dict[str, object], key: str) -> dict[str, object]:
-    return {name: value for name, value in table.items() if name != key}
-
-
-def _claims(where: str, key: str, owner: str, release: dict[str, object]) -> tuple[Claim, ...]:
-    """The claims of one of a release's tables."""
-    table = release.get(key, {})
-    if not isinstance(table, dict):
-        raise MatrixError(f"{where}: key {key} must be a table")
-    return tuple(_claim(f"{where}: {key}.{name}", owner, name, value, release) for name, value in table.items())
-
-
-def _check_keys(where: str, table: dict[str, object], known: frozenset[str]) -> None:
-    """A misspelt key would be a fact that nobody reads."""
-    for key in sorted(set(table) - known):
-        raise MatrixError(f"{where}: key {key} is unknown; known: {', '.join(sorted(known))}")
-
-
-def _check_evidence(where: str, table: dict[str, object]) -> None:
-    if table.get("evidence") not in (*EVIDENCE, None):
-        raise MatrixError(f"{where}: key evidence must be one of {', '.join(EVIDENCE)}")
-
-
-def _claim(where: str, owner: str, name: str, value: object, release: dict[str, object]) -> Claim:
-    """A claim written as a list of specifiers, or as a table with a source of its own."""
-    own = cast(dict[str, object], value) if isinstance(value, dict) else {"any": value}
-    _check_keys(where, own, CLAIM_KEYS)
-    _check_evidence(where, own)
-    alternatives = own.get("any")
-    if not isinstance(alternatives, list) or not alternatives or not all(isinstance(a, str) for a in alternatives):
-        raise MatrixError(f"{where}: must be a list of quoted specifiers")
-    try:
-        condition = parse_condition(alternatives)
-    except ValueError as error:
-        raise MatrixError(f"{where}: {error}") from error
-    source, evidence = own.get("source", release["source"]), own.get("evidence", release["evidence"])
-    note = str(own.get("note", ""))
-    return Claim(owner=owner, name=name, condition=condition, source=str(source), evidence=str(evidence), note=note)
-
-
-def _check_order(path: Path, releases: list[Release]) -> None:
-    versions = [Version(release.version) for release in releases]
-    for newer, older in pairwise(versions):
-        if newer <= older:
-            what = f"{path.name}: release {older}: key version: releases must stand newest first, each once"
-            raise MatrixError(f"{what}; it stands below {newer}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from envctl.matrix import Claim
+from envctl.release import Claim
 from envctl.request import Line, Pin, line_of
 from envctl.world import Candidate, Need, World
 
@@ -36,7 +36,7 @@ class Blame:
 
 
 def narrow(world: World) -> Domains:
-    """The candidates that are left when each with an unsatisfiable need is gone, then those that needed it, and so on."""
+    """The candidates that are left when each whose needs nothing satisfies is gone, then those that needed it …"""
     domains = Domains(world=world)
     roots = [need for need in world.roots() if world.candidates(need.name) or world.takes_part(need.name)]
     for need in roots:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from envctl.matrix import Claim, Matrix, Release
+from envctl.matrix import Matrix
 from envctl.narrow import Blame, blame, narrow
+from envctl.release import Claim, Release
 from envctl.request import Line, Pin, Request, line_of, without_fact, without_pin
 from envctl.solver import Conflict, solve
 from envctl.world import World, claims_of

@@ -13,8 +13,9 @@ from typing import Literal
 
 from packaging.version import Version
 
-from envctl.matrix import Claim, Matrix, Release
+from envctl.matrix import Matrix
 from envctl.proof import Proof, claims, minimal
+from envctl.release import Claim, Release
 from envctl.request import Known, Pin, Request
 from envctl.solver import Conflict, Stack, solve, with_provided
 from envctl.versions import Condition, boundaries, is_bits
@@ -40,7 +41,7 @@ class Answer:
 def answer(matrix: Matrix, items: tuple[Pin, ...]) -> Answer:
     """Whether one stack can hold all items."""
     for item in items:
-        if unknown := _unknown(matrix, item):
+        if unknown := unknown_release(matrix, item):
             return unknown
     request = request_for(matrix, items)
     found = solve(matrix, request)
@@ -49,7 +50,7 @@ def answer(matrix: Matrix, items: tuple[Pin, ...]) -> Answer:
     return _compatible(matrix, request, found, items)
 
 
-def _unknown(matrix: Matrix, item: Pin) -> Answer | None:
+def unknown_release(matrix: Matrix, item: Pin) -> Answer | None:
     """The answer where the matrix has no such release; of hosts and packages more versions exist than rows."""
     component = matrix.component(item.name)
     if component.kind in FACTS or any(item.condition.admits(release.version) for release in component.releases):
@@ -69,12 +70,12 @@ def request_for(matrix: Matrix, items: tuple[Pin, ...]) -> Request:
     """The question as the solver takes it."""
     names = {item.name for item in items}
     kinds = {name: matrix.component(name).kind for name in matrix.names()}
-    known = {item.name: _known(matrix, item) for item in items if kinds[item.name] in FACTS}
+    known = {item.name: values_of(matrix, item) for item in items if kinds[item.name] in FACTS}
     if "python" not in names:
         pythons = tuple(release.version for release in matrix.component("python").releases)
         known["python"] = Known(values=pythons, origin="matrices/python.toml")
     elif (python := next(item for item in items if item.name == "python")) and kinds["python"] not in FACTS:
-        known["python"] = _known(matrix, python)
+        known["python"] = values_of(matrix, python)
     known = with_provided(matrix, known)
     engines = [item.name for item in items if kinds[item.name] not in FACTS]
     return Request(
@@ -87,16 +88,20 @@ def request_for(matrix: Matrix, items: tuple[Pin, ...]) -> Request:
     )
 
 
-def _known(matrix: Matrix, item: Pin) -> Known:
+def values_of(matrix: Matrix, item: Pin) -> Known:
     """The values that an item leaves to a fact: its versions among all that any claim draws a line at, newest first."""
     if any(map(is_bits, item.condition.any)):
         return Known(values=tuple(bits.replace(",", " ") for bits in item.condition.any), origin=item.said)
     lines = set(boundaries(item.condition)) | {release.version for release in matrix.component(item.name).releases}
-    for claim in _claims_on(matrix, item.name):
-        lines.update(boundaries(claim.condition))
+    lines |= lines_drawn(matrix, item.name)
     values = sorted(filter(item.condition.admits, lines), key=Version, reverse=True)
     rows = [value for value in values if matrix.component(item.name).row(value)]  # they say something themselves
     return Known(values=tuple(rows or values), origin=item.said)
+
+
+def lines_drawn(matrix: Matrix, name: str) -> set[str]:
+    """The versions of a component at which any claim changes its mind."""
+    return {version for claim in _claims_on(matrix, name) for version in boundaries(claim.condition)}
 
 
 def _claims_on(matrix: Matrix, name: str) -> Iterator[Claim]:

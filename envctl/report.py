@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from envctl.errors import EnvctlError
-from envctl.verify.compare import Difference, Verdict, relative, rounded_up
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from envctl.verify.compare import Difference, Verdict
 
 
 def error_text(error: EnvctlError) -> str:
@@ -34,6 +35,8 @@ def status_line(console: Console, status: str, note: str) -> None:
 
 def verdict_lines(verdict: Verdict, precision: str) -> list[tuple[str, str]]:
     """The tolerance, the worst tensor, and what would have passed: (label, text) each."""
+    from envctl.verify.compare import rounded_up
+
     row = verdict.tolerance
     limits = f"cosine >= {row.cosine:g}, top-1 >= {row.top1:g}"
     if row.max_abs is not None:
@@ -49,6 +52,8 @@ def verdict_lines(verdict: Verdict, precision: str) -> list[tuple[str, str]]:
 
 def describe(difference: Difference) -> str:
     """One tensor's figures in a line."""
+    from envctl.verify.compare import relative
+
     top1 = "n/a" if difference.top1 is None else f"{difference.top1:.4f}"
     shape = ",".join(map(str, difference.shape))
     return (

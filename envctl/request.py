@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from envctl.matrix import Claim
+from envctl.release import Claim
 from envctl.versions import Condition
 
-Line = tuple[str, str, str, str]  # component that claims, component claimed on, condition, source
+Line = tuple[str, str, str]  # component that claims, component claimed on, condition
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,4 +63,4 @@ def without_pin(request: Request, pin: Pin) -> Request:
 
 def line_of(claim: Claim) -> Line:
     """The line of a proof that a claim belongs to: all releases of a component that say the same make one."""
-    return claim.owner.split()[0], claim.name, str(claim.condition), claim.source
+    return claim.owner.partition(" ")[0], claim.name, str(claim.condition)

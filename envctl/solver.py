@@ -13,9 +13,10 @@ from typing import Any
 from packaging.version import Version
 from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, Resolver
 
-from envctl.matrix import Claim, Matrix
+from envctl.matrix import Matrix
 from envctl.narrow import Domains, narrow
-from envctl.request import Known, Pin, Request, without_pin
+from envctl.release import Claim
+from envctl.request import Known, Pin, Request
 from envctl.world import Candidate, Need, World, claims_of
 
 
@@ -165,12 +166,6 @@ def _why(cause: Pin | Claim | None, name: str) -> str:
     if cause.name != name:  # the component stands in for what is claimed
         return f"{cause.owner} needs {cause.name} {cause.condition}, or this in its place"
     return f"{cause.owner} needs {cause.condition}"
-
-
-def relaxations(matrix: Matrix, conflict: Conflict) -> list[tuple[Pin, Stack]]:
-    """Each single pin that can be left out to get a stack, with that stack."""
-    answers = [(pin, solve(matrix, without_pin(conflict.request, pin))) for pin in conflict.request.pins]
-    return [(pin, answer) for pin, answer in answers if isinstance(answer, Stack)]
 
 
 def newest_versions(matrix: Matrix, pin: Pin, count: int = 3) -> list[str]:

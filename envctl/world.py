@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from envctl.matrix import Claim, Component, Matrix, Release
+from envctl.matrix import Matrix
+from envctl.release import Claim, Component, Release
 from envctl.request import Pin, Request, line_of
 from envctl.versions import Condition
 
@@ -45,6 +46,7 @@ class World:
     request: Request
     _candidates: dict[str, tuple[Candidate, ...]] = field(default_factory=dict)
     _needs: dict[Candidate, tuple[Need, ...]] = field(default_factory=dict)
+    _parts: dict[str, bool] = field(default_factory=dict)
 
     def roots(self) -> list[Need]:
         """The engine and the pins."""
@@ -84,8 +86,21 @@ class World:
             if all(claim.name in self.request.known for claim in self.matrix.component(waiver).releases[0].requires)
         ]
 
+    def reached(self) -> list[Component]:
+        """The components with a file that a search from the engine and the pins can come to."""
+        names = list(dict.fromkeys(need.name for need in self.roots()))
+        for name in names:
+            needs = [need for candidate in self.candidates(name) for need in self.needs(candidate)]
+            names += [need for need in dict.fromkeys(need.name for need in needs) if need not in names]
+        return [self.matrix.component(name) for name in names if self.matrix.has(name)]
+
     def takes_part(self, name: str) -> bool:
         """Whether a claim on `name` is decided by the search, and not by uv or by a host still to be named."""
+        if name not in self._parts:
+            self._parts[name] = self._takes_part(name)
+        return self._parts[name]
+
+    def _takes_part(self, name: str) -> bool:
         known = self.request.known.get(name)
         if known is not None:
             return bool(known.values) or name not in self.request.deferred

@@ -26,7 +26,7 @@ def test_a_stack_reaches_from_the_driver_to_the_engine(envctl: Envctl) -> None:
 def test_an_old_driver_is_blamed_with_the_chain_that_leads_to_it(envctl: Envctl) -> None:
     ran = envctl("resolve", "--tf", "2.17", "--host", "driver=470.82 gpu=8.6")
     assert ran.code == 3
-    for words in ("need cuda ==12.3.*", "need driver >=525.60.13", "here driver is 470.82", "with driver >=525.60.13"):
+    for words in ("need cuda ==12.3.*", "need driver >=525.60.13", "here driver is 470.82", "with driver 525.60.13 or newer"):
         assert words in ran.err
     assert "tensorflow.org" in ran.err or "tensorflow/docs" in ran.err
 
@@ -48,7 +48,8 @@ def test_pins_that_exclude_each_other_are_both_named_and_each_way_out_is_shown(e
     assert ran.code == 3
     assert "--ort 1.17" in ran.err
     assert "--python 3.13" in ran.err
-    assert ran.err.count("hint: without --") == 2
+    assert "hint: with onnxruntime 1.20.0 instead of --ort 1.17" in ran.err
+    assert "hint: with python 3.12 instead of --python 3.13: onnxruntime 1.17.3" in ran.err
 
 
 def test_a_fact_that_is_not_known_is_named_and_not_taken_as_fine(envctl: Envctl) -> None:

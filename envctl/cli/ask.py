@@ -12,8 +12,8 @@ from envctl.cli import options
 from envctl.cli.screen import Screen, guarded
 
 if TYPE_CHECKING:
-    from envctl.matrix import Claim
     from envctl.question import Answer
+    from envctl.release import Claim
 
 Items = Annotated[
     list[str] | None, typer.Argument(metavar="ITEM ITEM…", help='For example "tensorrt==8.6.1" "gpu==9.0".')
@@ -43,6 +43,30 @@ def ask(
     raise typer.Exit(max(CODES[answer.verdict] for _, answer in answers) if answers else 0)
 
 
+def range_(
+    items: Annotated[list[str], typer.Argument(metavar="ITEM… NAME", help='For example "tensorflow==2.15" python.')],
+    matrices: options.Matrices = None,
+    as_json: options.Json = False,
+) -> None:
+    """Say which versions of NAME go with the items, and which facts draw the line (exit code 1: nobody says)."""
+    from envctl.matrix import load
+    from envctl.question import Answer
+    from envctl.workflow import question
+
+    screen = Screen(as_json)
+    with guarded(screen):
+        found = question.range_of(load(matrices), items)
+        if isinstance(found, Answer):
+            _print_one(screen, found)
+            raise typer.Exit(CODES[found.verdict])
+        if as_json:
+            ranges, chain = list(found.ranges), [_claim(claim) for claim in found.chain]
+            screen.print_json({"name": found.name, "range": ranges, "admitted": list(found.versions), "chain": chain})
+            return
+        print(f"{found.name} {' or '.join(found.ranges) or 'none'}")
+        _print_claims(found.chain)
+
+
 def _print_many(screen: Screen, answers: list[tuple[str, Answer]]) -> None:
     if screen.as_json:
         screen.print_json({"answers": [{"question": question} | _data(answer) for question, answer in answers]})
@@ -52,18 +76,21 @@ def _print_many(screen: Screen, answers: list[tuple[str, Answer]]) -> None:
 
 
 def _print_one(screen: Screen, answer: Answer) -> None:
-    from envctl.explain import claim_lines
-
     if screen.as_json:
         screen.print_json(_data(answer))
         return
     print(answer.verdict + (f": {answer.because}" if answer.because else ""))
-    for text, claim in claim_lines(answer.chain):
-        print(f"  {text}  [{claim.evidence}] {claim.source}")
-    for text, claim in claim_lines(answer.contradicted):
-        print(f"  another source: {text}  [{claim.evidence}] {claim.source}")
+    _print_claims(answer.chain)
+    _print_claims(answer.contradicted, "another source: ")
     if answer.nearest:
         print(f"nearest: {', '.join(answer.nearest)}")
+
+
+def _print_claims(claims: tuple[Claim, ...], before: str = "") -> None:
+    from envctl.explain import claim_lines
+
+    for text, claim in claim_lines(claims):
+        print(f"  {before}{text}  [{claim.evidence}] {claim.source}")
 
 
 def _data(answer: Answer) -> dict[str, Any]:

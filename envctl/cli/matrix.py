@@ -1,4 +1,4 @@
-"""`envctl matrix show | check`."""
+"""`envctl matrix show | check`; ask, range and update stand in files of their own."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from envctl.cli import ask, options
+from envctl.cli import ask, matrix_index, options
 from envctl.cli.screen import Screen, guarded
 
 if TYPE_CHECKING:
-    from envctl.matrix import Claim, Component, Matrix, Release
+    from envctl.matrix import Matrix
+    from envctl.release import Claim, Component, Release
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
@@ -19,6 +20,8 @@ Folder = options.Matrices
 Json = options.Json
 
 app.command(name="ask")(ask.ask)
+app.command(name="range")(ask.range_)
+app.command()(matrix_index.update)
 
 
 @app.callback()
@@ -27,20 +30,33 @@ def matrix() -> None:
 
 
 @app.command()
-def check(matrices: Folder = None, as_json: Json = False) -> None:
-    """Check all files: format, names, claims that nothing satisfies, releases that nothing reaches (exit code 1)."""
+def check(
+    component: matrix_index.Only = None,
+    index: matrix_index.Compare = False,
+    verbose: matrix_index.Verbose = False,
+    matrices: Folder = None,
+    as_json: Json = False,
+) -> None:
+    """Check all files: format, names, claims that nothing satisfies, releases that nothing reaches (exit code 1).
+
+    With --index, compare with the package index too: releases, wheel tags, Requires-Python, Requires-Dist."""
     from envctl.audit import audit
     from envctl.matrix import load
 
     screen = Screen(as_json)
     with guarded(screen):
         loaded = load(matrices)
-        findings = audit(loaded)
+        findings = [each for each in audit(loaded) if not component or each.where.startswith(f"{component}.toml")]
+        report = matrix_index.compare(screen, loaded, component) if index else None
+        screen.quiet()
         if as_json:
-            screen.print_json({"findings": [asdict(finding) for finding in findings]})
+            more = {"index": matrix_index.report_data(report)} if report else {}
+            screen.print_json({"findings": [asdict(finding) for finding in findings]} | more)
         else:
             print("\n".join(f"{finding.where}: {finding.what}" for finding in findings) or _counts(loaded))
-    raise typer.Exit(1 if findings else 0)
+            if report:
+                matrix_index.print_report(report, verbose)
+    raise typer.Exit(1 if findings or (report and report.differences) else 0)
 
 
 @app.command()

@@ -5,13 +5,12 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
+from envctl.cli.stack import print_choices, print_unmet, row
 from envctl.report import status_line, verdict_lines
-from envctl.solver import Stack
 from envctl.workflow.outcome import Outcome
 from envctl.workflow.plan import Plan
 from envctl.workflow.prepare import Prepared
 
-LABEL, WIDEST = 14, 20
 NOT_ENFORCED = ("not", "TCP refused")  # without a namespace, Landlock leaves everything but TCP open
 
 
@@ -40,13 +39,9 @@ def print_outcome(outcome: Outcome) -> None:
         row(console, "wrote", str(path))
     if outcome.folder:
         row(console, "kept", f"{outcome.folder} (jobs, logs, reproduce.sh)")
+    if outcome.recorded:
+        row(console, "recorded", str(outcome.recorded))
     row(console, "time", ", ".join(f"{name} {value:.2f} s" for name, value in outcome.seconds.items()))
-
-
-def row(console: Console, label: str, text: str) -> None:
-    """A line with its label; nothing for an empty text."""
-    if text:
-        console.print(Text(f"  {label:<{LABEL - 2}}", style="dim") + Text(text))
 
 
 def stack_line(prepared: Prepared) -> str:
@@ -85,20 +80,3 @@ def print_plan(role: str, plan: Plan) -> None:
         row(console, "package", f"{requirement}  (index {plan.packages.index.get(name, 'pypi')})")
     row(console, "base image", plan.base)
     print_unmet(console, plan.stack)
-
-
-def print_choices(console: Console, stack: Stack) -> None:
-    """Each version of a stack with its reasons and the source of the release or fact."""
-    for choice in stack.choices.values():
-        version = choice.version if len(choice.version) <= WIDEST else "known"  # a CPU has a hundred ISA bits
-        row(console, choice.name, f"{version:<10} {'; '.join(choice.why)}  [{choice.source}]")
-
-
-def print_unmet(console: Console, stack: Stack) -> None:
-    """What the stack needs of a host, and this one was not seen to have."""
-    for claim in stack.unmet:
-        row(
-            console,
-            "unmet",
-            f"{claim.owner} needs {claim.name} {claim.condition}; not known of this host  [{claim.source}]",
-        )

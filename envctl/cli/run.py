@@ -50,6 +50,7 @@ Cosine = Annotated[float | None, typer.Option(min=-1, max=1, help="Least cosine 
 Top1 = Annotated[float | None, typer.Option(min=0, max=1, help="Least top-1 agreement.")]
 Reference = Annotated[Path | None, typer.Option("--reference", help="Compare with this model instead of MODEL.")]
 Keep = Annotated[bool, typer.Option("--keep", help="Keep the job folder.")]
+Record = Annotated[bool, typer.Option("--record", help="Keep what was observed as evidence for later solves.")]
 
 
 @app.callback()
@@ -116,6 +117,7 @@ def convert(
     timeout: Timeout = 1800,
     force: Annotated[bool, typer.Option("--force", help="Overwrite files envctl did not make.")] = False,
     keep: Keep = False,
+    record: Record = False,
     as_json: options.Json = False,
 ) -> None:
     """Convert MODEL, compare it with the reference, and write it with its sidecar when it passed."""
@@ -137,6 +139,7 @@ def infer(
     memory: Memory = None,
     timeout: Timeout = 1800,
     keep: Keep = False,
+    record: Record = False,
     as_json: options.Json = False,
 ) -> None:
     """Run MODEL on inputs, and write the outputs with -o."""
@@ -160,6 +163,7 @@ def verify(
     memory: Memory = None,
     timeout: Timeout = 1800,
     keep: Keep = False,
+    record: Record = False,
     as_json: options.Json = False,
 ) -> None:
     """Convert MODEL and compare it with the reference; nothing is written."""
@@ -177,7 +181,7 @@ def execute(ctx: typer.Context, arguments: Annotated[list[str], typer.Argument()
     raise typer.Exit(code)
 
 
-PLAIN = ("model", "seed", "samples", "atol", "cosine", "top1", "threads", "keep")
+PLAIN = ("model", "seed", "samples", "atol", "cosine", "top1", "threads", "keep", "record")
 
 
 def _options(given: dict[str, Any]) -> dict[str, Any]:

@@ -57,17 +57,26 @@ class Screen:
         """Show an error and the plans that led to it."""
         self.quiet()
         if self.as_json:
-            from envctl.workflow.outcome import plan_data
-
-            plans = {role: plan_data(plan) for role, plan in self.plans.items()}
-            self.print_json({"status": "error", "error": error.as_data(), "plans": plans})
+            self.print_json({"status": "error", "error": error.as_data(), "plans": self._plans_data()})
             return
-        from envctl.cli.result import print_plan
         from envctl.report import error_text
 
-        for role, plan in self.plans.items():
-            print_plan(role, plan)
+        self._print_plans()
         print(error_text(error), file=sys.stderr)
+
+    def _plans_data(self) -> dict[str, Any]:
+        if not self.plans:
+            return {}
+        from envctl.workflow.outcome import plan_data
+
+        return {role: plan_data(plan) for role, plan in self.plans.items()}
+
+    def _print_plans(self) -> None:
+        if self.plans:
+            from envctl.cli.result import print_plan
+
+            for role, plan in self.plans.items():
+                print_plan(role, plan)
 
     @staticmethod
     def print_json(data: dict[str, Any]) -> None:

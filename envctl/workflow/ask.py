@@ -43,6 +43,7 @@ class Ask:
     force: bool = False
     offline: bool = False
     refresh: bool = False
+    record: bool = False
     index: tuple[str, ...] = ()
 
 

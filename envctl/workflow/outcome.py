@@ -39,6 +39,7 @@ class Outcome:
     artifacts: list[Path] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     folder: Path | None = None
+    recorded: Path | None = None
 
     @property
     def exit_code(self) -> int:
@@ -66,6 +67,7 @@ def as_data(outcome: Outcome) -> dict[str, Any]:
         "artifacts": [str(path) for path in outcome.artifacts],
         "seconds": {name: round(value, 3) for name, value in outcome.seconds.items()},
         "folder": str(outcome.folder) if outcome.folder else None,
+        "recorded": str(outcome.recorded) if outcome.recorded else None,
     }
 
 

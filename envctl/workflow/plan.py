@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from packaging.version import Version
 
+from envctl import evidence
 from envctl.errors import BadInput, HostLacks, NoStack, Reason
+from envctl.evidence import refuted
 from envctl.explain import no_stack
 from envctl.host import HostFacts
 from envctl.matrix import Matrix
 from envctl.model import ModelFacts
+from envctl.question import OTHER_SYSTEMS
+from envctl.release import Claim
 from envctl.request import Known, Pin, Request
 from envctl.runner import Runner, runners
 from envctl.solver import Conflict, Stack, solve
@@ -19,7 +24,6 @@ from envctl.workflow.ask import Ask
 
 HOST_FACTS = ("driver", "gpu", "cpu", "glibc")
 REFERENCE = "onnxruntime"
-OTHER_SYSTEMS = frozenset({"driver-windows"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,11 +79,25 @@ def known_facts(host: HostFacts, runner: Runner, model: ModelFacts | None, gpu: 
     return known
 
 
-def plan(matrix: Matrix, engine: str, pins: tuple[Pin, ...], known: dict[str, Known], runner: Runner) -> Plan:
+def plan(
+    matrix: Matrix,
+    engine: str,
+    pins: tuple[Pin, ...],
+    known: dict[str, Known],
+    runner: Runner,
+    measured: Mapping[tuple[str, str], tuple[Claim, ...]] | None = None,
+) -> Plan:
     """The stack for an engine; raises `NoStack` with the proof when there is none."""
     spec = read_spec(engine)
     deferred = frozenset(name for name in (*HOST_FACTS, "opset", "ir") if name not in known)
-    request = Request(engine=engine, pins=pins, known=known, deferred=deferred, foreign=OTHER_SYSTEMS)
+    request = Request(
+        engine=engine,
+        pins=pins,
+        known=known,
+        deferred=deferred,
+        foreign=OTHER_SYSTEMS,
+        measured=measured or {},
+    )
     answer = solve(matrix, request)
     if isinstance(answer, Conflict):
         raise no_stack(matrix, answer)
@@ -96,7 +114,8 @@ def plan(matrix: Matrix, engine: str, pins: tuple[Pin, ...], known: dict[str, Kn
 
 def plan_target(matrix: Matrix, ask: Ask, known: dict[str, Known], runner: Runner, model: ModelFacts | None) -> Plan:
     """The stack for what was asked, checked against what the engine can read and compute in."""
-    found = plan(matrix, ask.engine, ask.pins, known, runner)
+    measured = refuted(evidence.read(), model.sha256 if model else "", ask.precision or "fp32")
+    found = plan(matrix, ask.engine, ask.pins, known, runner, measured)
     if ask.precision and ask.precision not in found.spec.precisions:
         do = [f"{found.spec.title} offers: {', '.join(found.spec.precisions)}"]
         raise BadInput(f"{found.spec.title} cannot be asked for {ask.precision} here", do=do)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
+from envctl.admitted import Admitted, admitted
 from envctl.errors import BadInput
 from envctl.matrix import Matrix
-from envctl.question import Answer, answer
+from envctl.question import Answer, answer, unknown_release
 from envctl.request import Pin
 from envctl.versions import Condition, parse_pin
-
-SYSTEMS = re.compile(r"(?P<name>[a-z]+)[ -]?(?P<release>[\d.]+)")
+from envctl.workflow.machine import read_system
 
 
 def ask(matrix: Matrix, words: list[str]) -> Answer:
@@ -42,6 +42,20 @@ def ask_many(matrix: Matrix, path: Path) -> Iterator[tuple[str, Answer]]:
             yield " ".join(words), _answer_or_why_not(matrix, words)
 
 
+def range_of(matrix: Matrix, words: list[str]) -> Admitted | Answer:
+    """The versions of the component named last that go with the items before it."""
+    if len(words) < 2 or not re.fullmatch(r"[\w.-]+", words[-1]):
+        raise BadInput("give items and then a name", do=['for example: envctl matrix range "tensorflow==2.15" python'])
+    name = canonicalize_name(words[-1])
+    items = tuple(read_item(matrix, word) for word in words[:-1])
+    for item in items:
+        if unknown := unknown_release(matrix, item):
+            return unknown
+    if name in {item.name for item in items}:
+        raise BadInput(f"{name} is among the items", do=["name another component"])
+    return admitted(matrix, items, name)
+
+
 def _answer_or_why_not(matrix: Matrix, words: list[str]) -> Answer:
     try:
         return ask(matrix, words)
@@ -57,15 +71,9 @@ def read_item(matrix: Matrix, word: str) -> Pin:
     name, sign, rest = canonicalize_name(found[1]), found[2], found[3]
     kind = matrix.component(name).kind  # an unknown name ends here, with the nearest one
     if name == "os":
-        condition = Condition(any=(f"=={_system(rest)}",))
+        condition = Condition(any=(f"=={read_system(rest)}",))
     elif kind == "host" and rest[0].isalpha():
         condition = Condition(any=(rest.replace(" ", ","),))
     else:
         condition = parse_pin(name, rest if sign in ("=", "==", "===") else sign + rest)
     return Pin(name=name, condition=condition, said=f"{name}{sign}{rest}")
-
-
-def _system(text: str) -> str:
-    """`ubuntu-22.04`, `Ubuntu 22.04` and `22.04+ubuntu` are one system."""
-    found = SYSTEMS.fullmatch(text.lower())
-    return f"{found['release']}+{found['name']}" if found else text.lower()

@@ -21,6 +21,7 @@ from envctl.workflow.ask import Ask, Listener
 from envctl.workflow.outcome import Outcome
 from envctl.workflow.plan import Plan, choose_runner, known_facts, plan_reference, plan_target
 from envctl.workflow.prepare import Prepared, prepare
+from envctl.workflow.record import record
 
 
 def run(ask: Ask, listener: Listener, probes: host_module.Probes) -> Outcome:
@@ -36,9 +37,22 @@ def run(ask: Ask, listener: Listener, probes: host_module.Probes) -> Outcome:
     _plan_and_prepare(ask, outcome, host, runner, listener)
     outcome.seconds["environments"] = time.perf_counter() - began
     with _job_folder(ask, facts, outcome) as folder:
-        convert.perform(convert.Work(ask=ask, outcome=outcome, host=host, runner=runner, folder=folder), listener)
+        work = convert.Work(ask=ask, outcome=outcome, host=host, runner=runner, folder=folder)
+        _perform(work, listener)
     outcome.seconds["total"] = time.perf_counter() - began
     return outcome
+
+
+def _perform(work: convert.Work, listener: Listener) -> None:
+    """Do the task; with --record, what came of it is kept, failures too."""
+    try:
+        convert.perform(work, listener)
+    except JobFailed as error:
+        if work.ask.record:
+            record(work, error)
+        raise
+    if work.ask.record:
+        record(work, None)
 
 
 def command(ask: Ask, arguments: list[str], listener: Listener) -> int:

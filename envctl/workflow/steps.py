@@ -94,7 +94,9 @@ def failure(job: Job, prepared: Prepared, result: Result) -> EnvctlError:
     because = [Reason(text=line[:300], source=result.status if i == 0 else "") for i, line in enumerate(lines[:6])]
     do = [WAYS_OUT[result.status]] if result.status in WAYS_OUT else []
     do += [f"read {job.folder / 'worker.log'}", f"do it again: {job.folder / 'reproduce.sh'}"]
-    return JobFailed(what, because=because, do=do)
+    error = JobFailed(what, because=because, do=do)
+    error.kind = result.status
+    return error
 
 
 def read_outputs(result: Result) -> dict[str, Array]:
