@@ -29,7 +29,7 @@ class Observation:
     """One run: what was asked of which stack, with which model, on which host, and what came of it.
 
     `verdict` is the run's status (`passed`, `failed`, `built` …) or, where a job failed, its kind (`engine-error` …);
-    `missed-limits` where the person had set limits of his own. `precision` is the one that was asked for.
+    `failed-own-terms` where the person had set limits or a reference of his own. `precision` is what was asked for.
     """
 
     day: str

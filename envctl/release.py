@@ -67,9 +67,10 @@ class Component:
     def row(self, version: str) -> Release | None:
         """The release that speaks for a version: itself, else the longest beginning (580 speaks for 580.159.04)."""
         rows = {release.version: release for release in self.releases}
-        while version not in rows and "." in version:
-            version = version.rpartition(".")[0]
-        return rows.get(version)
+        public, plus, local = version.partition("+")  # 9.4+rhel belongs to 9+rhel
+        while public + plus + local not in rows and "." in public:
+            public = public.rpartition(".")[0]
+        return rows.get(public + plus + local)
 
     def with_implied(self, words: str) -> str:
         """Words of a fact (`avx2 fma`) with all that they imply."""

@@ -6,6 +6,7 @@ a fact of the host or of the model is a component with a single candidate.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -116,7 +117,8 @@ def _stack(world: World, chosen: list[Candidate]) -> Stack:
     needs = [need for candidate in chosen for need in world.needs(candidate)]
     open_ = [claim for candidate in chosen for claim in _open(world, candidate)]
     packages = [(pin.name, pin.condition) for pin in request.pins if _is_package(world, pin.name)]
-    packages += [(claim.name, claim.condition) for claim in open_ if _is_package(world, claim.name)]
+    cuda = next((candidate.version for candidate in chosen if candidate.name == "cuda"), "")
+    packages += [(c.name, c.condition) for c in open_ if _is_package(world, c.name) and _of_this_cuda(c.name, cuda)]
     unmet = tuple(claim for claim in open_ if not _is_package(world, claim.name) and _asked(world, claim.name))
     choices = {candidate.name: _choice(world, candidate, needs) for candidate in chosen}
     return Stack(engine=request.engine, choices=choices, constraints=_constraints(packages), unmet=unmet)
@@ -128,6 +130,12 @@ def _open(world: World, candidate: Candidate) -> Iterator[Claim]:
         undecided = claim.name not in world.request.foreign and not world.takes_part(claim.name)
         if undecided and (not limit or _is_package(world, claim.name)):
             yield claim
+
+
+def _of_this_cuda(package: str, cuda: str) -> bool:
+    """Whether a package is for the stack's CUDA: NVIDIA names them by its major version (nvidia-cudnn-cu12)."""
+    built_for = re.search(r"-cu(\d\d)\b", package)
+    return built_for is None or cuda.startswith(f"{built_for[1]}.")
 
 
 def _constraints(found: list[tuple[str, Any]]) -> dict[str, tuple[str, ...]]:

@@ -61,16 +61,14 @@ class World:
 
     def _known(self, name: str) -> Iterator[Candidate]:
         component = self._component(name)
-        for value in self.request.known[name].values:
+        values = self.request.known[name].values
+        for value in sorted(values, key=lambda value: (name, value) not in self.request.preferred):
             yield Candidate(name=name, version=value, release=component.row(value) if component else None)
 
     def _releases(self, name: str) -> Iterator[Candidate]:
         component = self._component(name)
         releases = component.releases if component else ()
-        preferred = self.request.preferred
-        if preferred:
-            releases = tuple(sorted(releases, key=lambda release: (name, release.version) not in preferred))
-        for release in releases:
+        for release in sorted(releases, key=lambda release: (name, release.version) not in self.request.preferred):
             yield Candidate(name=name, version=release.version, release=release)
             for waiver in self._waivers(component):
                 yield Candidate(name=name, version=release.version, release=release, waived=waiver)

@@ -11,6 +11,7 @@ from envctl.cli import ask, matrix_index, options
 from envctl.cli.screen import Screen, guarded
 
 if TYPE_CHECKING:
+    from envctl.evidence import Observation
     from envctl.matrix import Matrix
     from envctl.release import Claim, Component, Release
 
@@ -124,16 +125,44 @@ def _show_claims(screen: Screen, releases: list[Release]) -> None:
     if screen.as_json:
         screen.print_json({"releases": [_release_data(release) for release in releases]})
         return
+    from envctl import evidence
+
+    observations = evidence.read()
     for release in releases:
         print(f"{release.component} {release.version}  [{release.evidence}] {release.source}")
-        for claim in (*release.requires, *release.gpu):
-            note = "  (on a GPU)" if claim in release.gpu else ""
+        for claim, when in _tables(release):
+            note = f"  ({when})" if when else ""
             note += f"  ({claim.note})" if claim.note else ""
             print(f"  {claim.name} {claim.condition}  [{claim.evidence}] {claim.source}{note}")
+        for claim in release.contradicts:
+            print(f"  another source: {claim.name} {claim.condition}  [{claim.evidence}] {claim.source}")
+        for seen in evidence.about(observations, release.component, release.version):
+            print(f"  observed here: {_observed(seen)}  [measured] {evidence.store()}")
+
+
+def _tables(release: Release) -> list[tuple[Claim, str]]:
+    """Every claim of a release, with the case that it is about."""
+    tables = ((release.requires, ""), (release.gpu, "on a GPU"), (release.ptx, "where the driver compiles PTX"))
+    return [(claim, when) for claims, when in (*tables, (release.beside, "if it is there")) for claim in claims]
+
+
+def _observed(seen: Observation) -> str:
+    """An observation in a line: what came of which task with which model."""
+    model = f"{seen.model.get('format', 'model')} {str(seen.model.get('sha256', ''))[:12]}"
+    beside = ", ".join(f"{name} {version}" for name, version in seen.stack.items() if name in (seen.engine, "python"))
+    reason = f" ({seen.reason})" if seen.reason else ""
+    return f"{seen.verdict} on {seen.day}: {seen.task} of {model} in {seen.precision} with {beside}{reason}"
 
 
 def _release_data(release: Release) -> dict[str, Any]:
-    return asdict(release) | {"requires": _claims_data(release.requires), "gpu": _claims_data(release.gpu)}
+    from envctl import evidence
+
+    tables = {"requires": release.requires, "gpu": release.gpu, "ptx": release.ptx, "with": release.beside}
+    data = {name: value for name, value in asdict(release).items() if name != "beside"}
+    data |= {name: _claims_data(claims) for name, claims in tables.items()}
+    data["contradicts"] = [asdict(claim) | {"condition": list(claim.condition.any)} for claim in release.contradicts]
+    observed = evidence.about(evidence.read(), release.component, release.version)
+    return data | {"observed": [asdict(seen) for seen in observed]}
 
 
 def _claims_data(claims: tuple[Claim, ...]) -> dict[str, Any]:

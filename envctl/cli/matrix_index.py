@@ -13,7 +13,8 @@ from envctl.cli.screen import Screen, guarded
 if TYPE_CHECKING:
     from envctl.drift import Difference
     from envctl.matrix import Matrix
-    from envctl.workflow.refresh import Edit, Report
+    from envctl.workflow.beside import Report
+    from envctl.workflow.refresh import Edit
 
 Only = Annotated[str | None, typer.Argument(metavar="[COMPONENT]", help="Only this one, for example onnx.")]
 Compare = Annotated[bool, typer.Option("--index", help="Compare with the package index that is configured.")]
@@ -21,7 +22,7 @@ Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show what is kep
 BY_HAND = {
     "yanked": "withdrawn from the index; say so in the row's note, or delete the row",
     "not on the index": "not on the index",
-    "not required": "not in Requires-Dist",
+    "not required": "not in Requires-Dist, or otherwise and only for an extra",
     "claim": "wider than the index says, and of another source",
     "no claim": "a claim that is missing",
 }

@@ -13,7 +13,7 @@ LABEL, WIDEST = 14, 20
 def row(console: Console, label: str, text: str) -> None:
     """A line with its label; nothing for an empty text."""
     if text:
-        console.print(Text(f"  {label:<{LABEL - 2}}", style="dim") + Text(text))
+        console.print(Text(f"  {label:<{LABEL - 3}} ", style="dim") + Text(text))
 
 
 def print_choices(console: Console, stack: Stack) -> None:

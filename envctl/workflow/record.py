@@ -31,9 +31,9 @@ def record(work: Work, error: JobFailed | None) -> None:
 
 
 def _verdict(work: Work) -> str:
-    """The status; that limits stricter than ours were missed says nothing about a release."""
-    own = (work.ask.atol, work.ask.cosine, work.ask.top1) != (None, None, None)
-    return "missed-limits" if own and work.outcome.status == "failed" else work.outcome.status
+    """The status; that a person's own limits or another model's outputs were missed says nothing about a release."""
+    own = (work.ask.atol, work.ask.cosine, work.ask.top1, work.ask.reference_model) != (None, None, None, None)
+    return "failed-own-terms" if own and work.outcome.status == "failed" else work.outcome.status
 
 
 def _reason(error: JobFailed) -> str:

@@ -4,37 +4,22 @@ from __future__ import annotations
 
 import difflib
 import tempfile
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 from packaging.version import Version
 
-from envctl.cited import BY_TAGS, OPEN, Name, distribution, new_versions, others, row_version, suspicions
+from envctl.cited import BY_TAGS, OPEN
 from envctl.compiled import read_component
-from envctl.drift import Difference, Seen, differences
-from envctl.errors import BadInput, HostLacks, JobFailed, Reason
+from envctl.drift import Difference, Seen
+from envctl.errors import BadInput, JobFailed, Reason
 from envctl.matrix import Matrix
-from envctl.published import Published
 from envctl.release import Component, Release
 from envctl.rewrite import CannotEdit, claim_line, release_block, with_claim, with_more, with_release
 from envctl.simple import Simple
 from envctl.tree import payload, write_whole
-
-Say = Callable[[str], None]
-AT_ONCE = 6  # metadata files that are asked for at the same time
-
-
-@dataclass(kw_only=True, slots=True)
-class Report:
-    """What was compared, what differs, what may differ as a better source says so; what was not compared, and why."""
-
-    compared: list[str] = field(default_factory=list)
-    differences: list[Difference] = field(default_factory=list)
-    kept: list[Difference] = field(default_factory=list)
-    not_compared: dict[str, str] = field(default_factory=dict)
+from envctl.workflow.beside import Report, Say, components, look, note
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,20 +40,20 @@ class Edit:
 def compare(matrix: Matrix, only: str | None, simple: Simple, say: Say) -> Report:
     """Every difference between the matrix (or one component) and the index; raises `HostLacks` without an answer."""
     report = Report()
-    for component in _components(matrix, only):
-        seen = _look(matrix, component, simple, say, report)
+    for component in components(matrix, only):
+        seen = look(matrix, component, simple, say, report)
         if seen:
-            report.differences += _note(report, seen)
+            report.differences += note(report, seen)
     return report
 
 
 def update(matrix: Matrix, only: str | None, simple: Simple, today: date, say: Say) -> tuple[Report, list[Edit]]:
     """The differences that stay for a person, and the new texts of files. Raises `HostLacks` for a doubtful answer."""
     report, edits = Report(), []
-    for component in _components(matrix, only):
-        seen = _look(matrix, component, simple, say, report, doubting=True)
+    for component in components(matrix, only):
+        seen = look(matrix, component, simple, say, report, doubting=True)
         if seen:
-            found = _note(report, seen)
+            found = note(report, seen)
             edit, by_hand = _edit(seen, today, found)
             report.differences += by_hand
             edits += [edit] if edit else []
@@ -88,76 +73,6 @@ def writable(folder: Path | None) -> Path:
         do = ["work in a checkout, or name a folder: --matrices DIR"]
         raise BadInput("an installed matrix is not updated", because=because, do=do)
     return folder or payload("matrices")
-
-
-# --- reading
-
-
-def _components(matrix: Matrix, only: str | None) -> list[Component]:
-    return [matrix.component(name) for name in ([only] if only else matrix.names())]
-
-
-def _note(report: Report, seen: Seen) -> list[Difference]:
-    """The differences of a component that was compared; the kept ones go to the report at once."""
-    report.compared.append(seen.component.name)
-    found = list(differences(seen))
-    report.kept += [difference for difference in found if difference.kind == "kept"]
-    return [difference for difference in found if difference.kind != "kept"]
-
-
-def _look(
-    matrix: Matrix, component: Component, simple: Simple, say: Say, report: Report, *, doubting: bool = False
-) -> Seen | None:
-    """A component beside what is published of it, None where nothing is to be compared."""
-    name, besides = distribution(component), others(component)
-    answers = {each: _ask(each, simple, say) for each in ([name] if name else []) + besides}
-    if doubting:
-        _refuse(component, answers)
-    if name is None:
-        report.not_compared[component.name] = "no distribution of its name is cited, and the file names none"
-        nothing = Published(distribution="", alias="", releases={})
-        return Seen(matrix=matrix, component=component, main=nothing, others=answers) if answers else None
-    published = answers[name]
-    if published is None or not published.releases:
-        report.not_compared[component.name] = f"the index ({name[0]}) has no {name[1]}"
-        report.differences.append(Difference(kind="not on the index", component=component.name, release=""))
-        return None
-    read, lacking = _with_requires(component, published, simple)
-    if lacking:
-        report.not_compared[f"{component.name}: Requires-Dist"] = f"the index offers no metadata of {lacking} releases"
-    return Seen(matrix=matrix, component=component, main=read, others=answers)
-
-
-def _ask(name: Name, simple: Simple, say: Say) -> Published | None:
-    say(f"asking the index ({name[0]}) about {name[1]}")
-    return simple.published(*name)
-
-
-def _with_requires(component: Component, published: Published, simple: Simple) -> tuple[Published, int]:
-    """The same with the Requires-Dist of every row and of every new release; and how many offer none."""
-    rows = [row_version(release, published) for release in component.releases]
-    wanted = [*new_versions(component, published), *(row for row in rows if row in published.releases and row)]
-    pool = ThreadPoolExecutor(AT_ONCE)
-    try:
-        lines = pool.map(lambda version: simple.requires(published, published.releases[version]), wanted)
-        found = dict(zip(wanted, lines, strict=True))
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C must not wait for what is still queued
-    known = {version: needs for version, needs in found.items() if needs is not None}
-    return replace(published, requires=known), len(found) - len(known)
-
-
-def _refuse(component: Component, answers: dict[Name, Published | None]) -> None:
-    doubts = [(name, doubt) for name, given in answers.items() for doubt in suspicions(component, name, given)]
-    if doubts:
-        alias = doubts[0][0][0]
-        because = [Reason(text=doubt, source=f"index ({alias})") for (alias, _), doubt in doubts]
-        do = [f"check the address of the index (ENVCTL_INDEX_{alias.upper()}); or name the components to update"]
-        what = f"the index ({alias}) says suspiciously little about {component.name}; nothing was written"
-        raise HostLacks(what, because=because, do=do)
-
-
-# --- writing
 
 
 def _edit(seen: Seen, today: date, found: list[Difference]) -> tuple[Edit | None, list[Difference]]:
