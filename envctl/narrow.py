@@ -5,12 +5,19 @@ Most conflicts show here already, with the pins, facts and claims that led to th
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
+
+from packaging.version import Version
 
 from envctl.release import Claim
 from envctl.request import Line, Pin, line_of
+from envctl.versions import Condition, is_bits, spans
 from envctl.world import Candidate, Need, World
+
+FIRST = itemgetter(0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +27,26 @@ class Domains:
     world: World
     left: dict[str, dict[Candidate, None]] = field(default_factory=dict)
     failed: dict[Candidate, Need] = field(default_factory=dict)
+    _ordered: dict[str, list[tuple[Version, Candidate]]] = field(default_factory=dict)
+    _slices: dict[tuple[str, Condition], list[tuple[int, int]]] = field(default_factory=dict)
+
+    def ordered(self, name: str) -> list[tuple[Version, Candidate]]:
+        """All candidates of a component, those that went too, oldest first."""
+        if name not in self._ordered:
+            pairs = [(Version(candidate.version), candidate) for candidate in self.world.candidates(name)]
+            self._ordered[name] = sorted(pairs, key=FIRST)
+        return self._ordered[name]
+
+    def slices(self, name: str, condition: Condition) -> list[tuple[int, int]]:
+        """Where in that order a condition may admit something."""
+        key = (name, condition)
+        if key not in self._slices:
+            ordered = self.ordered(name)
+            ends = [
+                (bisect_left(ordered, a, key=FIRST), bisect_right(ordered, b, key=FIRST)) for a, b in spans(condition)
+            ]
+            self._slices[key] = ends
+        return self._slices[key]
 
     def wiped(self) -> str | None:
         """A component that must be there and has no candidate left."""
@@ -92,7 +119,23 @@ def _round(domains: Domains, name: str, must: set[str]) -> bool:
 
 
 def _supported(domains: Domains, need: Need) -> bool:
-    return any(need.condition is None or need.condition.admits(each.version) for each in domains.left[need.name])
+    """Whether a candidate that is left satisfies a need. Only those near what it names are looked at: with all of
+    them, the time would grow with the square of the number of releases."""
+    left = domains.left[need.name]
+    if need.condition is None:
+        return bool(left)
+    condition = need.condition
+    return any(condition.admits(each.version) for each in _near(domains, need.name, condition) if each in left)
+
+
+def _near(domains: Domains, name: str, condition: Condition) -> Iterator[Candidate]:
+    """The candidates that a condition may admit, newest first."""
+    if any(is_bits(alternative) for alternative in condition.any):
+        yield from domains.left[name]
+        return
+    ordered = domains.ordered(name)
+    for first, last in domains.slices(name, condition):
+        yield from (ordered[index][1] for index in range(last - 1, first - 1, -1))
 
 
 def blame(domains: Domains, wiped: str) -> Blame:

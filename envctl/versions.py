@@ -63,6 +63,29 @@ def parse_condition(alternatives: list[str]) -> Condition:
     return Condition(any=tuple(alternatives))
 
 
+@cache
+def spans(condition: Condition) -> tuple[tuple[Version, Version], ...]:
+    """Intervals, ends included, outside of which a condition admits nothing: one for each alternative."""
+    return tuple(_span(alternative) for alternative in condition.any if not is_bits(alternative))
+
+
+def _span(alternative: str) -> tuple[Version, Version]:
+    low, high = _version("0.dev0"), _version("999999")
+    for spec in _specifiers(alternative):
+        version = _version(spec.version.removesuffix(".*"))
+        if spec.operator in (">=", ">", "~=", "=="):
+            low = max(low, _version(f"{version.public}.dev0") if spec.version.endswith(".*") else version)
+        if spec.operator in ("<", "<=", "=="):
+            high = min(high, _after(version))
+    return low, high
+
+
+def _after(version: Version) -> Version:
+    """The next release of the same length: what `==1.2`, `==1.2.*` and `<=1.2` can admit stands before it."""
+    *leading, last = version.release
+    return Version(f"{version.epoch}!{'.'.join(map(str, (*leading, last + 1)))}")
+
+
 def boundaries(condition: Condition) -> list[str]:
     """The versions at which a condition changes its mind: those its specifiers name."""
     named = [spec.version.removesuffix(".*") for text in condition.any for spec in _specifiers(text)]
