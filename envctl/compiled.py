@@ -20,7 +20,7 @@ from envctl.tree import cache_root, write_whole
 from envctl.versions import Condition
 
 TABLES = ("requires", "gpu", "ptx", "beside", "contradicts")
-PLAIN = ("name", "title", "kind", "packages", "unless", "implies", "distribution", "rows")
+PLAIN = ("name", "title", "kind", "packages", "unless", "implies", "distribution")
 
 
 def read_component(path: Path) -> Component:

@@ -11,7 +11,7 @@ from typing import Any, cast, get_args
 from packaging.version import InvalidVersion, Version
 
 from envctl.errors import EnvctlError
-from envctl.release import EVIDENCE, Claim, Component, Kind, Release, Rows
+from envctl.release import EVIDENCE, Claim, Component, Kind, Release
 from envctl.versions import parse_condition
 
 if sys.version_info >= (3, 11):
@@ -36,8 +36,6 @@ def parse_component(path: Path, content: bytes) -> Component:
         raise MatrixError(f"{path.name}: key component must be {path.stem!r}, is {data.get('component')!r}")
     if data.get("kind") not in get_args(Kind):
         raise MatrixError(f"{path.name}: key kind must be one of {', '.join(get_args(Kind))}")
-    if data.get("rows", "all") not in get_args(Rows):
-        raise MatrixError(f"{path.name}: key rows must be one of {', '.join(get_args(Rows))}")
     tables = data.get("release", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise MatrixError(f"{path.name}: key release must be tables, each under [[release]]")
@@ -52,7 +50,6 @@ def parse_component(path: Path, content: bytes) -> Component:
         unless=data.get("unless", {}),
         implies={row["name"]: tuple(row.get("implies", ())) for row in data.get("isa", [])},
         distribution=str(data.get("distribution", "")),
-        rows=data.get("rows", "all"),
     )
 
 

@@ -9,7 +9,6 @@ from typing import Literal
 from envctl.versions import Condition
 
 Kind = Literal["engine", "component", "package", "host", "model"]
-Rows = Literal["all", "last-of-minor"]
 EVIDENCE = ("documented", "metadata", "measured", "second-hand", "unverified")
 
 
@@ -62,7 +61,6 @@ class Component:
     unless: Mapping[str, str] = field(default_factory=dict)
     implies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     distribution: str = ""
-    rows: Rows = "all"
 
     def row(self, version: str) -> Release | None:
         """The release that speaks for a version: itself, else the longest beginning (580 speaks for 580.159.04)."""

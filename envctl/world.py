@@ -68,10 +68,15 @@ class World:
     def _releases(self, name: str) -> Iterator[Candidate]:
         component = self._component(name)
         releases = component.releases if component else ()
-        for release in sorted(releases, key=lambda release: (name, release.version) not in self.request.preferred):
+        for release in sorted(releases, key=self._rank):
             yield Candidate(name=name, version=release.version, release=release)
             for waiver in self._waivers(component):
                 yield Candidate(name=name, version=release.version, release=release, waived=waiver)
+
+    def _rank(self, release: Release) -> tuple[bool, bool]:
+        """What passed here first, if that is wanted; what nobody has looked at yet (`matrix update` wrote it) last."""
+        passed = (release.component, release.version) in self.request.preferred
+        return not passed, release.evidence == "unverified"
 
     def _component(self, name: str) -> Component | None:
         return self.matrix.component(name) if self.matrix.has(name) else None

@@ -17,6 +17,9 @@ COMMANDS = (
     ["matrix"],
     ["matrix", "show"],
     ["matrix", "check"],
+    ["matrix", "ask"],
+    ["matrix", "range"],
+    ["matrix", "update"],
     ["base"],
 )
 

@@ -1,4 +1,4 @@
-"""What vendors' pages say of pairs, as questions to the real matrix: tests/facts/*.txt, a verdict and two items a line."""
+"""What vendors say of pairs, as questions to the real matrix: tests/facts/*.txt, a verdict and two items a line."""
 
 from __future__ import annotations
 

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from envctl.compiled import read_component
 from envctl.errors import BadInput
-from envctl.matrix import EVIDENCE, MatrixError, load, read_component
+from envctl.matrix import load
+from envctl.matrix_file import MatrixError
+from envctl.release import EVIDENCE
 from envctl.spec import bases, engines, read_spec
 from envctl.tree import payload
 

@@ -26,7 +26,8 @@ def test_a_stack_reaches_from_the_driver_to_the_engine(envctl: Envctl) -> None:
 def test_an_old_driver_is_blamed_with_the_chain_that_leads_to_it(envctl: Envctl) -> None:
     ran = envctl("resolve", "--tf", "2.17", "--host", "driver=470.82 gpu=8.6")
     assert ran.code == 3
-    for words in ("need cuda ==12.3.*", "need driver >=525.60.13", "here driver is 470.82", "with driver 525.60.13 or newer"):
+    hint = "hint: with driver 525.60.13 or newer: tensorflow 2.17.1"
+    for words in ("need cuda ==12.3.*", "need driver >=525.60.13", "here driver is 470.82", hint):
         assert words in ran.err
     assert "tensorflow.org" in ran.err or "tensorflow/docs" in ran.err
 

@@ -11,8 +11,8 @@ from envctl.cli import options
 from envctl.cli.screen import Screen, guarded
 
 if TYPE_CHECKING:
-    from envctl.drift import Difference
     from envctl.matrix import Matrix
+    from envctl.upstream.drift import Difference
     from envctl.workflow.beside import Report
     from envctl.workflow.refresh import Edit
 
@@ -23,7 +23,7 @@ BY_HAND = {
     "yanked": "withdrawn from the index; say so in the row's note, or delete the row",
     "not on the index": "not on the index",
     "not required": "not in Requires-Dist, or otherwise and only for an extra",
-    "claim": "wider than the index says, and of another source",
+    "claim": "not corrected by machine",
     "no claim": "a claim that is missing",
 }
 
@@ -31,7 +31,7 @@ BY_HAND = {
 def compare(screen: Screen, matrix: Matrix, component: str | None) -> Report:
     """The matrix beside the index that is configured."""
     from envctl.aliases import read_indexes
-    from envctl.simple import Simple
+    from envctl.upstream.simple import Simple
     from envctl.workflow import refresh
 
     return refresh.compare(matrix, component, Simple(indexes=read_indexes([])), screen.say)
@@ -49,7 +49,7 @@ def update(
 
     from envctl.aliases import read_indexes
     from envctl.matrix import load
-    from envctl.simple import Simple
+    from envctl.upstream.simple import Simple
     from envctl.workflow import refresh
 
     screen = Screen(as_json)
@@ -117,6 +117,8 @@ def print_differences(found: list[Difference]) -> None:
 def _lines(each: Difference) -> list[str]:
     if each.kind == "new release":
         return [f"+release {each.release}: {'; '.join(each.theirs) or 'no Linux wheel'}  [{each.source}]"]
+    if not each.release:
+        return ["-all of it: the index has no such distribution"]
     if not each.key:
         return [f"-release {each.release}: {BY_HAND[each.kind]}  [{each.source}]".replace("  []", "")]
     note = "" if each.mendable else f"  ({BY_HAND[each.kind]})"

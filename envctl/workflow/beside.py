@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 
 from packaging.version import Version
 
-from envctl.cited import BY_TAGS, Name, distribution, new_versions, others, row_version, suspicions
-from envctl.drift import Difference, Seen, differences
 from envctl.errors import HostLacks, Reason
 from envctl.matrix import Matrix
-from envctl.published import Published
 from envctl.release import Component
-from envctl.simple import Simple
+from envctl.upstream.cited import BY_TAGS, Name, distribution, new_versions, others, row_version, suspicions
+from envctl.upstream.drift import Difference, Seen, differences
+from envctl.upstream.published import Published
+from envctl.upstream.simple import Simple
 
 Say = Callable[[str], None]
 Readings = dict[Version, tuple[tuple[str, ...], ...]]
@@ -32,6 +32,7 @@ class Report:
 
 
 def components(matrix: Matrix, only: str | None) -> list[Component]:
+    """All components, or the one that was named; raises `BadInput` for a name that nobody knows."""
     return [matrix.component(name) for name in ([only] if only else matrix.names())]
 
 

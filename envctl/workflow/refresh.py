@@ -10,15 +10,16 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from envctl.cited import BY_TAGS, OPEN
 from envctl.compiled import read_component
-from envctl.drift import Difference, Seen
 from envctl.errors import BadInput, JobFailed, Reason
 from envctl.matrix import Matrix
 from envctl.release import Component, Release
-from envctl.rewrite import CannotEdit, claim_line, release_block, with_claim, with_more, with_release
-from envctl.simple import Simple
 from envctl.tree import payload, write_whole
+from envctl.upstream.cited import BY_TAGS, OPEN
+from envctl.upstream.drift import Difference, Seen
+from envctl.upstream.published import linux_wheels
+from envctl.upstream.rewrite import CannotEdit, claim_line, release_block, with_claim, with_more, with_release
+from envctl.upstream.simple import Simple
 from envctl.workflow.beside import Report, Say, components, look, note
 
 
@@ -112,9 +113,11 @@ def _apply(seen: Seen, text: str, difference: Difference, today: date) -> str:
 
 def _not_taken_over(seen: Seen, difference: Difference, below: Release | None) -> set[str]:
     """Claims of the row below that the index speaks about itself, and pins that belong to that row alone."""
+    version = Version(difference.source.partition("==")[2])
+    wheels, read = bool(linux_wheels(seen.main.releases[version])), version in seen.main.requires
     dropped = set(difference.claims) | set(seen.component.packages)
     for claim in below.requires if below else ():
-        if claim.evidence in OPEN and (claim.name in BY_TAGS or seen.knows(claim.name)):
+        if claim.evidence in OPEN and (wheels if claim.name in BY_TAGS else read and seen.knows(claim.name)):
             dropped.add(claim.name)
     return dropped
 
@@ -126,19 +129,22 @@ def _prove(old: Component, name: str, text: str, done: list[Difference]) -> None
         path.write_text(text, encoding="utf-8")
         new = {release.version: _facts(release) for release in read_component(path).releases}
     wanted = {release.version: _facts(release) for release in old.releases}
-    for difference in done:
-        if difference.kind == "new release":
-            wanted[difference.release] = new.get(difference.release, {})
+    for each in done:
+        if each.kind == "new release":
+            wanted[each.release] = new.get(each.release, {})
         else:
-            key = difference.key
-            wanted[difference.release][key] = difference.theirs
+            _, *rest = wanted[each.release].get(each.key, ("", each.source, "metadata", ""))
+            wanted[each.release][each.key] = (each.theirs, *rest)
     if new != wanted:
         raise JobFailed(f"{name}: the edited text does not say what was meant; nothing was written")
 
 
-def _facts(release: Release) -> dict[str, object]:
-    """What a release says: claims by table and name, and the rest as it is."""
+def _facts(release: Release) -> dict[str, tuple[object, ...]]:
+    """What a release says: its claims by table and name, and the rest."""
     tables = {"requires": release.requires, "gpu": release.gpu, "ptx": release.ptx, "with": release.beside}
-    found: dict[str, object] = {f"{key}.{c.name}": c.condition.any for key, claims in tables.items() for c in claims}
+    claims = [(f"{table}.{claim.name}", claim) for table, found in tables.items() for claim in found]
+    facts: dict[str, tuple[object, ...]] = {
+        key: (claim.condition.any, claim.source, claim.evidence, claim.note) for key, claim in claims
+    }
     rest = (release.source, release.evidence, release.note, dict(release.provides), release.contradicts)
-    return found | {"": rest}
+    return facts | {"": rest}

@@ -20,11 +20,11 @@ from packaging.utils import canonicalize_name
 from envctl.aliases import DEFAULT, Indexes
 from envctl.errors import HostLacks, Reason
 from envctl.index import uv
-from envctl.pages import from_entries, parse_page
-from envctl.published import File, Malformed, Published, linux_wheels, parse_metadata
 from envctl.tree import cache_root, canonical_json, write_whole
-from envctl.web import NotThereError, Web
-from envctl.wheel import metadata_of, remote
+from envctl.upstream.pages import from_entries, parse_page
+from envctl.upstream.published import File, Malformed, Published, linux_wheels, parse_metadata
+from envctl.upstream.web import NotThereError, Web
+from envctl.upstream.wheel import metadata_of, remote
 
 PAGE = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 
@@ -52,19 +52,24 @@ class Simple:
         except OSError as error:
             raise _failed(alias, "gave no answer", error) from error
 
-    def requires(self, published: Published, files: tuple[File, ...]) -> tuple[str, ...] | None:
-        """The Requires-Dist lines of a release, by its best wheel; None where there is no wheel, or no way to them."""
-        wheel = _telling(files)
-        if wheel is None:
-            return None
+    def requires(self, published: Published, files: tuple[File, ...], *, both: bool) -> tuple[tuple[str, ...], ...]:
+        """The Requires-Dist lines of a release's wheel for the newest Python, and (`both`) of that for the oldest.
+
+        Empty where there is no wheel for Linux, or no way to its metadata.
+        """
+        wheels = sorted(linux_wheels(files), key=lambda file: (_python(file), file.metadata is not None, file.name))
+        told = [self._told(published.alias, wheel) for wheel in ([*wheels[-1:], *(wheels[:1] if both else [])])]
+        return tuple(dict.fromkeys(lines for lines in told if lines is not None))
+
+    def _told(self, alias: str, wheel: File) -> tuple[str, ...] | None:
         try:
             return self._requires(wheel)
         except NotThereError:
             return None
         except Malformed as error:
-            raise _failed(published.alias, f"gave metadata of {wheel.name} that cannot be read", error) from error
+            raise _failed(alias, f"gave metadata of {wheel.name} that cannot be read", error) from error
         except OSError as error:
-            raise _failed(published.alias, f"gave no metadata of {wheel.name}", error) from error
+            raise _failed(alias, f"gave no metadata of {wheel.name}", error) from error
 
     def _address(self, alias: str, wanted: str) -> str:
         if alias not in self._addresses:
@@ -137,10 +142,6 @@ def _on_disk(alias: str, distribution: str, address: str) -> Published:
     return parse_page(distribution, alias, page.as_uri(), "text/html", page.read_text("utf-8", "replace"))
 
 
-def _telling(files: tuple[File, ...]) -> File | None:
-    """The wheel that speaks for a release: for Linux, its metadata offered beside it if possible, of the newest Python."""
-    return max(linux_wheels(files), key=lambda f: (f.metadata is not None, _newest_python(f), f.name), default=None)
-
-
-def _newest_python(wheel: File) -> int:
+def _python(wheel: File) -> int:
+    """The newest minor version of CPython 3 that a wheel is made for."""
     return max((int(tag.interpreter[3:]) for tag in wheel.tags if re.fullmatch(r"cp3\d+", tag.interpreter)), default=0)

@@ -16,6 +16,7 @@ from packaging.version import Version
 
 # minor versions of CPython 3 that are told apart; a range that reaches the last one has no upper end
 MINORS = range(4, 31)
+EXTRA = re.compile(r"""\bextra\s*==\s*["']([^"']+)["']""")
 ANY, ANY_PYTHON = ">=0", ">=3"
 LEGACY_GLIBC = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
 MANYLINUX = re.compile(r"(manylinux1|manylinux2010|manylinux2014|manylinux_(\d+)_(\d+))_x86_64")
@@ -42,12 +43,13 @@ class File:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Published:
-    """The releases of a distribution, with their files; `requires` are the Requires-Dist lines of those looked at."""
+    """The releases of a distribution, with their files; `requires` are the Requires-Dist lines of those that were read,
+    of one wheel or of two."""
 
     distribution: str
     alias: str
     releases: Mapping[Version, tuple[File, ...]]
-    requires: dict[Version, tuple[str, ...]] = field(default_factory=dict)
+    requires: Mapping[Version, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
 
     def source(self, version: Version | str) -> str:
         """How the matrix names a release of it."""
@@ -118,18 +120,19 @@ def python_range(minors: Iterable[int]) -> list[str]:
 
 
 def glibc_floor(files: Iterable[File]) -> str | None:
-    """The oldest glibc that one of the Linux wheels runs on; None where a wheel asks for none or nothing says."""
-    floors = [_floor(file) for file in linux_wheels(files)]
-    known = [floor for floor in floors if floor]
-    if not known or len(known) < len(floors):
-        return None
-    return ".".join(map(str, min(known)))
+    """The oldest glibc with which every Python of the release has a wheel; None where no wheel asks for one.
+
+    NumPy 1.21.6 wants 2.12 on CPython 3.9 and 2.17 on 3.10: it is 2.17 that holds for the release.
+    """
+    wheels = linux_wheels(files)
+    floors = [min(_floor(file) for file in wheels if _installs(file, minor)) for minor in pythons(wheels)]
+    highest = max(floors, default=(0, 0))
+    return ".".join(map(str, highest)) if highest > (0, 0) else None
 
 
-def _floor(file: File) -> tuple[int, int] | None:
-    found = [MANYLINUX.fullmatch(tag.platform) for tag in file.tags]
-    floors = [LEGACY_GLIBC.get(match[1]) or (int(match[2]), int(match[3])) for match in found if match]
-    return min(floors, default=None)
+def _floor(file: File) -> tuple[int, int]:
+    found = [match for tag in file.tags if (match := MANYLINUX.fullmatch(tag.platform))]
+    return min((LEGACY_GLIBC.get(m[1]) or (int(m[2]), int(m[3])) for m in found), default=(0, 0))
 
 
 # --- metadata
@@ -148,17 +151,36 @@ def requirements(lines: Iterable[str], minors: Iterable[int]) -> dict[str, list[
 
     Extras, direct references and what only some Pythons need are left out.
     """
-    wanted = [requirement for requirement in map(_requirement, lines) if requirement and not requirement.url]
-    needed: dict[str, dict[int, SpecifierSet]] = {}
     minors = sorted(minors)
-    for requirement in wanted:
-        name = canonicalize_name(requirement.name)
-        for minor in minors:
-            if requirement.marker is None or requirement.marker.evaluate(_environment(minor)):
-                by_minor = needed.setdefault(name, {})
-                by_minor[minor] = by_minor.get(minor, SpecifierSet()) & requirement.specifier
-    always = {name: by_minor for name, by_minor in needed.items() if len(by_minor) == len(minors)}
-    return {name: _distinct(by_minor.values()) for name, by_minor in always.items()}
+    needed = _needed(lines, minors, "")
+    always = {name: sets for name, sets in needed.items() if len(sets) == len(minors)}
+    return {name: _distinct(sets) for name, sets in always.items()}
+
+
+def optional_requirements(lines: Iterable[str], minors: Iterable[int]) -> dict[str, list[str]]:
+    """The same for what some extra or some Python needs."""
+    lines = list(lines)
+    extras = {"", *(extra for line in lines for extra in EXTRA.findall(line))}
+    found: dict[str, list[str]] = {}
+    for extra in sorted(extras):
+        for name, sets in _needed(lines, sorted(minors), extra).items():
+            found[name] = list(dict.fromkeys([*found.get(name, []), *_distinct(sets)]))
+    return found
+
+
+def _needed(lines: Iterable[str], minors: list[int], extra: str) -> dict[str, list[SpecifierSet]]:
+    """What each Python needs of a distribution, by its name."""
+    found: dict[str, list[SpecifierSet]] = {}
+    wanted = [requirement for requirement in map(_requirement, lines) if requirement and not requirement.url]
+    for minor in minors:
+        here: dict[str, SpecifierSet] = {}
+        for each in wanted:
+            if each.marker is None or each.marker.evaluate(_environment(minor, extra)):
+                own = canonicalize_name(each.name)
+                here[own] = here.get(own, SpecifierSet()) & each.specifier
+        for name, specifiers in here.items():
+            found.setdefault(name, []).append(specifiers)
+    return found
 
 
 def _requirement(line: str) -> Requirement | None:
@@ -168,11 +190,12 @@ def _requirement(line: str) -> Requirement | None:
         return None
 
 
-def _environment(minor: int) -> dict[str, str]:
+def _environment(minor: int, extra: str) -> dict[str, str]:
     return {
         "python_version": f"3.{minor}", "python_full_version": f"3.{minor}.0", "implementation_name": "cpython",
         "platform_python_implementation": "CPython", "sys_platform": "linux", "platform_system": "Linux",
-        "platform_machine": "x86_64", "os_name": "posix", "platform_release": "", "platform_version": "", "extra": "",
+        "platform_machine": "x86_64", "os_name": "posix", "platform_release": "", "platform_version": "",
+        "extra": extra,
     }  # fmt: skip
 
 
@@ -180,13 +203,19 @@ def _distinct(sets: Iterable[SpecifierSet]) -> list[str]:
     return list(dict.fromkeys(ordered(each) for each in sets))
 
 
-def derived(files: tuple[File, ...], requires: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """A release as claims: python and glibc by its wheels, and every distribution that it requires whatever happens."""
+def derived(files: Iterable[File], readings: Iterable[Iterable[str]] = ()) -> dict[str, tuple[str, ...]]:
+    """A release as claims: python and glibc by its wheels, and every distribution that it requires whatever happens.
+
+    `readings` are the Requires-Dist lines of one wheel each; where wheels differ, any of what they say will do.
+    """
     minors = pythons(files)
     found = {"python": python_range(minors)} if minors else {}
+    needed = [requirements(lines, minors) for lines in readings]
+    for name in sorted({name for each in needed for name in each}):
+        if all(name in each for each in needed):
+            specs = list(dict.fromkeys(spec for each in needed for spec in each[name]))
+            found[name] = specs if all(specs) else [ANY]
     floor = glibc_floor(files)
-    needed = requirements(requires, minors)
-    found |= {name: specs if all(specs) else [ANY] for name, specs in sorted(needed.items())}
     found |= {"glibc": [f">={floor}"]} if floor else {}
     return {name: tuple(specs) for name, specs in found.items()}
 

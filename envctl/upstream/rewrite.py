@@ -16,6 +16,7 @@ HEADER = re.compile(r"\s*\[\[?[^\[\]]+\]\]?\s*(#.*)?$")
 RELEASE = re.compile(r"\s*\[\[release\]\]")
 VERSION = re.compile(r'\s*version\s*=\s*"([^"]*)"')
 ARRAY = re.compile(r"\[[^\[\]]*\]")
+CHECKED = re.compile(r"\bchecked\s*=\s*\d{4}-\d\d-\d\d")
 TABLES = {"requires": "requires", "gpu": "gpu", "ptx": "ptx", "beside": "with"}
 
 
@@ -29,10 +30,10 @@ def with_claim(text: str, version: str, name: str, specs: tuple[str, ...], today
     start, end = _release(lines, version)
     at = _claim_line(lines, start, end, name)
     lines[at] = _with_array(lines[at], specs)
+    if not row_too or CHECKED.search(lines[at]):
+        lines[at] = _with_day(lines[at], today)
     if row_too:
         _stamp(lines, start, end, today)
-    else:
-        lines[at] = _with_day(lines[at], today)
     return "".join(lines)
 
 
@@ -159,7 +160,7 @@ def _with_array(line: str, specs: tuple[str, ...]) -> str:
 
 def _with_day(line: str, today: date) -> str:
     """A claim's table with the day of today."""
-    changed, count = re.subn(r"\bchecked\s*=\s*\d{4}-\d\d-\d\d", f"checked = {today.isoformat()}", line, count=1)
+    changed, count = CHECKED.subn(f"checked = {today.isoformat()}", line, count=1)
     body, brace, rest = line.rpartition("}")
     if not count and not brace:
         raise CannotEdit("a claim in a list has no day of its own")

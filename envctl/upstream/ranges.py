@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Set
 from typing import Literal
 
 from packaging.version import Version
@@ -14,17 +15,25 @@ NUMBER = re.compile(r"\d+(?:\.\d+)*")
 FAR = 99999
 
 
-def relation(name: str, ours: Condition, theirs: Condition) -> Relation:
+def relation(ours: Condition, theirs: Condition) -> Relation:
     """How what we admit stands to what they admit: the same, less, or something else."""
-    points = PYTHONS if name == "python" else sorted(_points(ours) | _points(theirs))
-    mine = {point for point in points if ours.admits(point)}
-    other = {point for point in points if theirs.admits(point)}
-    if name == "python":  # a claim on 3.8.1 is one on 3.8: rows of python are minor versions
-        mine, other = ({point.rpartition(".")[0] for point in each} for each in (mine, other))
+    points = _points(ours) | _points(theirs)
+    mine, other = ({point for point in points if each.admits(point)} for each in (ours, theirs))
+    return _relation(mine, other)
+
+
+def relation_of_pythons(ours: Condition, theirs: Condition, minors: Iterable[int]) -> Relation:
+    """The same for these minor versions of CPython 3: a claim on 3.8.1 is one on 3.8, the matrix knows no patches."""
+    minors = list(minors)
+    return _relation(_pythons(ours, minors), _pythons(theirs, minors))
+
+
+def _relation(mine: Set[object], other: Set[object]) -> Relation:
     return "same" if mine == other else "narrower" if mine < other else "other"
 
 
-PYTHONS = [f"3.{minor}.{patch}" for minor in range(4, 31) for patch in (0, 1, 99)]
+def _pythons(condition: Condition, minors: list[int]) -> set[int]:
+    return {minor for minor in minors if any(condition.admits(f"3.{minor}.{patch}") for patch in (0, 1, 99))}
 
 
 def _points(condition: Condition) -> set[str]:

@@ -18,7 +18,7 @@ from packaging.utils import (
 )
 from packaging.version import InvalidVersion, Version
 
-from envctl.published import File, Malformed, Published
+from envctl.upstream.published import File, Malformed, Published
 
 HASH = re.compile(r"[0-9a-f]{64}")
 

@@ -1,4 +1,4 @@
-"""Answers over HTTP, whole or a piece of a file: for the simple API of package indexes alone (`envctl.simple`)."""
+"""Answers over HTTP, whole or a piece of a file, for the simple API of package indexes (`envctl.upstream.simple`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
-from envctl.published import Malformed
+from envctl.upstream.published import Malformed
 
 LARGEST = 64 << 20  # bytes of an answer; the longest page known has a tenth
 SECONDS = 30.0

@@ -6,8 +6,8 @@ import re
 
 from packaging.version import Version
 
-from envctl.published import Published
 from envctl.release import Component, Release
+from envctl.upstream.published import Published, linux_wheels
 
 Name = tuple[str, str]  # an index's alias and a distribution
 SOURCE = re.compile(r"([a-z0-9-]+):([A-Za-z0-9._-]+)==(\S+)")
@@ -45,8 +45,11 @@ def _cited(release: Release) -> list[tuple[str, str, str]]:
 
 
 def cited_version(release: Release, name: str) -> Version | None:
-    """The version of that distribution that a row cites."""
-    return next((Version(version) for _, each, version in _cited(release) if each == name), None)
+    """The version of that distribution that a row cites as its own; a claim may cite a neighbour's (keras 2.4.1)."""
+    own = Version(release.version)
+    cited = [Version(version) for _, each, version in _cited(release) if each == name]
+    longer = (version for version in cited if version.release[: len(own.release)] == own.release)
+    return own if own in cited else next(longer, None)
 
 
 def row_version(release: Release, main: Published) -> Version | None:
@@ -73,12 +76,14 @@ def shown_version(component: Component, version: Version, main: Published) -> st
 
 
 def new_versions(component: Component, main: Published) -> list[Version]:
-    """The releases on the index that are newer than the oldest row and have no row, newest first."""
+    """The releases on the index that are newer than the oldest row and have no row, newest first.
+
+    One that Linux cannot install is no news, unless none of the rows' releases has a wheel (TensorRT's are stubs).
+    """
     rows = {release.version: row_version(release, main) for release in component.releases}
     there = [version for version in rows.values() if version]
-    finals = main.finals()
-    if component.rows == "last-of-minor":
-        finals = list({version.release[:2]: version for version in reversed(finals)}.values())[::-1]
+    wheels = any(linux_wheels(main.releases.get(version, ())) for version in there)
+    finals = [version for version in main.finals() if not wheels or linux_wheels(main.releases[version])]
     oldest = min(there, default=None)
     shown = {shown_version(component, version, main): version for version in reversed(finals)}
     new = [v for name, v in shown.items() if v not in there and name not in rows and (oldest is None or v > oldest)]

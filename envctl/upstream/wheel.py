@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Callable
 from typing import BinaryIO
 
-from envctl.published import Malformed
+from envctl.upstream.published import Malformed
 
 METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
 TAIL = 128 << 10  # bytes at the end that are fetched first: most wheels have all of it there

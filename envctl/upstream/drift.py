@@ -8,11 +8,11 @@ from typing import Literal
 
 from packaging.version import Version
 
-from envctl.cited import BY_TAGS, OPEN, Name, distribution, new_versions, row_version, shown_version, source_of
 from envctl.matrix import Matrix
-from envctl.published import ANY, ANY_PYTHON, Published, derived
-from envctl.ranges import relation
 from envctl.release import Claim, Component, Release
+from envctl.upstream.cited import BY_TAGS, OPEN, Name, distribution, new_versions, row_version, shown_version, source_of
+from envctl.upstream.published import ANY, ANY_PYTHON, MINORS, Published, derived, optional_requirements, pythons
+from envctl.upstream.ranges import Relation, relation, relation_of_pythons
 from envctl.versions import Condition
 
 Kind = Literal["new release", "not on the index", "yanked", "claim", "no claim", "not required", "kept"]
@@ -50,6 +50,20 @@ class Seen:
         found = derived(self.main.releases[version], self.main.requires.get(version, ()))
         return {name: spec for name, spec in found.items() if name in BY_TAGS or self.knows(name)}
 
+    def optional(self, version: Version) -> dict[str, tuple[str, ...]]:
+        """The same for what only an extra or some Pythons need."""
+        lines = [line for reading in self.main.requires.get(version, ()) for line in reading]
+        found = optional_requirements(lines, pythons(self.main.releases[version]))
+        return {name: tuple(specs) for name, specs in found.items() if all(specs)}
+
+    def relation(self, name: str, ours: Condition, theirs: Condition) -> Relation:
+        """How a claim of ours stands to one of theirs; of python, on the versions that have a row."""
+        if name != "python":
+            return relation(ours, theirs)
+        rows = self.matrix.component("python").releases if self.matrix.has("python") else ()
+        oldest = min((Version(row.version).release[1] for row in rows), default=MINORS[0])
+        return relation_of_pythons(ours, theirs, range(oldest, MINORS[-1] + 1))
+
     def knows(self, name: str) -> bool:
         """Whether a requirement on that distribution would be a claim: "os" and "gpu" are no packages."""
         if name in self.component.packages:
@@ -65,13 +79,13 @@ def differences(seen: Seen) -> Iterator[Difference]:
     for release in component.releases:
         version = row_version(release, main)
         if version is None:
-            yield from _claims_on_others(seen, release)
+            yield from _claims_on_others(seen, release, None)
         elif version not in main.releases:
             yield _row(seen, release, "not on the index", version)
         else:
             if main.yanked(version) and "yanked" not in release.note:
                 yield _row(seen, release, "yanked", version)
-            yield from _claims_on_others(seen, release)
+            yield from _claims_on_others(seen, release, version)
             yield from _claims(seen, release, version)
 
 
@@ -101,12 +115,14 @@ def _claims(seen: Seen, release: Release, version: Version) -> Iterator[Differen
         if name not in ours:
             if name not in {claim.name for claim in release.beside} and not _says_nothing(spec):
                 yield _unclaimed(seen, release, name, spec, source)
-        elif not _cites_other(seen, ours[name]):
+        elif not _cites_other(seen, ours[name], version):
             yield from _claim(seen, release, ours[name], spec, source)
+    optional = seen.optional(version)
     for name, claim in ours.items():
-        from_there = claim.evidence in OPEN and not _cites_other(seen, claim) and _comparable(seen, name, version)
-        if name not in theirs and from_there:
-            yield _about(seen, release, claim, "not required", (), source)
+        if name not in theirs and claim.evidence in OPEN and _comparable(seen, claim, version):
+            said = optional.get(name, ())
+            if not any(relation(claim.condition, Condition(any=(each,))) == "same" for each in said):
+                yield _about(seen, release, claim, "not required", said, source)
 
 
 def _says_nothing(specs: tuple[str, ...]) -> bool:
@@ -114,40 +130,43 @@ def _says_nothing(specs: tuple[str, ...]) -> bool:
     return specs in ((ANY,), (ANY_PYTHON,))
 
 
-def _cites_other(seen: Seen, claim: Claim) -> bool:
+def _cites_other(seen: Seen, claim: Claim, version: Version | None) -> bool:
+    """Whether a claim stands on another distribution, or on another version of this one."""
     cited = source_of(claim.source)
-    return claim.evidence in OPEN and cited is not None and cited[1] != seen.main.distribution
+    if claim.evidence not in OPEN or cited is None:
+        return False
+    return cited[1] != seen.main.distribution or Version(cited[2]) != version
 
 
-def _comparable(seen: Seen, name: str, version: Version) -> bool:
+def _comparable(seen: Seen, claim: Claim, version: Version) -> bool:
     """Whether the index would say it, if it were so: Requires-Dist was read, and the name is a distribution."""
-    if name in BY_TAGS:
+    if claim.name in BY_TAGS or _cites_other(seen, claim, version):
         return False  # no tag says nothing: a pure wheel's engine may still want a glibc
-    return version in seen.main.requires and seen.knows(name)
+    return version in seen.main.requires and seen.knows(claim.name)
 
 
-def _claims_on_others(seen: Seen, release: Release) -> Iterator[Difference]:
-    """Claims on python and glibc that stand on another distribution's wheels."""
+def _claims_on_others(seen: Seen, release: Release, version: Version | None) -> Iterator[Difference]:
+    """Claims on python and glibc that stand on other wheels than the row's own."""
     for claim in release.requires:
         cited = source_of(claim.source)
-        if not cited or claim.name not in BY_TAGS or not _cites_other(seen, claim):
+        if not cited or claim.name not in BY_TAGS or not _cites_other(seen, claim, version):
             continue
         published = seen.others.get((cited[0], cited[1]))
         files = published.releases.get(Version(cited[2])) if published else None
         if files is None:
             yield _about(seen, release, claim, "not on the index", (), claim.source)
-        elif claim.name in (spec := derived(files, ())):
+        elif claim.name in (spec := derived(files)):
             yield from _claim(seen, release, claim, spec[claim.name], claim.source)
 
 
 def _claim(seen: Seen, release: Release, claim: Claim, theirs: tuple[str, ...], source: str) -> Iterator[Difference]:
     """Nothing where both say the same. A claim is kept where the row says that it contradicts the index, or where it is
     narrower and of a kind of evidence that an index may not correct."""
-    how = relation(claim.name, claim.condition, Condition(any=theirs))
+    how = seen.relation(claim.name, claim.condition, Condition(any=theirs))
     if how == "same":
         return
     contradicted = [each.condition for each in release.contradicts if each.name == claim.name]
-    known = any(relation(claim.name, each, Condition(any=theirs)) == "same" for each in contradicted)
+    known = any(seen.relation(claim.name, each, Condition(any=theirs)) == "same" for each in contradicted)
     kept = known or (claim.evidence not in OPEN and how == "narrower")
     yield _about(seen, release, claim, "kept" if kept else "claim", theirs, source)
 
@@ -161,7 +180,7 @@ def _about(seen: Seen, release: Release, claim: Claim, kind: Kind, theirs: tuple
         ours=claim.condition.any,
         theirs=theirs,
         source=source if kind != "kept" else claim.source,
-        mendable=kind == "claim" and claim.evidence in OPEN,
+        mendable=kind == "claim" and claim.evidence in OPEN and not _says_nothing(theirs),
     )
 
 

@@ -1,0 +1,1 @@
+"""The matrix beside what package indexes publish: pages read, releases told, differences found, files edited."""
