@@ -123,10 +123,21 @@ class World:
             if not self.takes_part(claim.name) or self._passed_over(claim):
                 continue
             if candidate.waived and component.unless.get(claim.name) == candidate.waived:
-                condition = Condition(any=(f"=={'.'.join(candidate.version.split('.')[:2])}",))
-                yield Need(name=candidate.waived, condition=condition, cause=claim)
+                yield Need(name=candidate.waived, condition=self._stand_in(candidate), cause=claim)
             else:
                 yield Need(name=claim.name, condition=claim.condition, cause=claim, limit=limit)
+
+    def _stand_in(self, candidate: Candidate) -> Condition:
+        """The version of what stands in: that of the component itself (cuda-compat 12.1 for cuda 12.1.1), or, for an
+        image, of the one inside it that it stands in for."""
+        assert candidate.release
+        inside = [
+            version
+            for name, version in candidate.release.provides.items()
+            if (part := self._component(name)) and candidate.waived in part.unless.values()
+        ]
+        major, minor = (inside or [candidate.version])[0].split(".")[:2]
+        return Condition(any=(f"=={major}.{minor}",))
 
     def _passed_over(self, claim: Claim) -> bool:
         """Lines that the request ignores, and claims between parts that a vendor's image brings together."""
