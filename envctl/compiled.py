@@ -50,7 +50,8 @@ def _data(component: Component) -> dict[str, Any]:
 
 def _release_data(release: Release) -> list[Any]:
     claims = [[_claim_data(claim) for claim in getattr(release, table)] for table in TABLES]
-    return [release.version, release.source, release.evidence, release.note, release.provides, claims]
+    plain = [release.version, release.source, release.evidence, release.note]
+    return [*plain, release.provides, release.vouches, claims]
 
 
 def _claim_data(claim: Claim) -> list[Any]:
@@ -64,7 +65,7 @@ def _component(data: dict[str, Any]) -> Component:
 
 
 def _release(component: str, row: list[Any]) -> Release:
-    version, source, evidence, note, provides, tables = row
+    version, source, evidence, note, provides, vouches, tables = row
     owner = f"{component} {version}"
     requires, gpu, ptx, beside, contradicts = [tuple(_claim(owner, claim) for claim in table) for table in tables]
     return Release(
@@ -74,6 +75,7 @@ def _release(component: str, row: list[Any]) -> Release:
         evidence=evidence,
         note=note,
         provides=provides,
+        vouches={partner: tuple(names) for partner, names in vouches.items()},
         requires=requires,
         gpu=gpu,
         ptx=ptx,

@@ -21,7 +21,7 @@ else:  # the standard library has it from 3.11
 
 CLAIM_KEYS = frozenset({"any", "source", "evidence", "checked", "note"})
 RELEASE_KEYS = CLAIM_KEYS - {"any"} | {
-    "version", "released", "requires", "gpu", "ptx", "with", "provides", "contradicts", "extras",
+    "version", "released", "requires", "gpu", "ptx", "with", "provides", "contradicts", "extras", "vouches",
 }  # fmt: skip
 
 
@@ -88,6 +88,7 @@ def _release(path: Path, index: int, table: dict[str, object]) -> Release:
         beside=_claims(where, "with", owner, table),
         provides=_provides(where, table),
         contradicts=_contradicts(where, owner, table),
+        vouches=_vouches(where, table),
         note=str(table.get("note", "")),
     )
 
@@ -98,6 +99,14 @@ def _provides(where: str, release: dict[str, object]) -> dict[str, str]:
     if not isinstance(table, dict) or not all(isinstance(version, str) for version in table.values()):
         raise MatrixError(f"{where}: key provides must be a table of quoted versions")
     return table
+
+
+def _vouches(where: str, release: dict[str, object]) -> dict[str, tuple[str, ...]]:
+    """Partner -> names on which its claims do not count beside this release."""
+    table = release.get("vouches", {})
+    if not isinstance(table, dict) or not all(isinstance(names, list) for names in table.values()):
+        raise MatrixError(f"{where}: key vouches must be a table of lists of names")
+    return {str(partner): tuple(map(str, names)) for partner, names in table.items()}
 
 
 def _contradicts(where: str, owner: str, release: dict[str, object]) -> tuple[Claim, ...]:

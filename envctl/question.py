@@ -8,7 +8,7 @@ others; else nobody has said anything about them, and the answer is unknown.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from packaging.version import Version
@@ -159,7 +159,15 @@ def _edges(matrix: Matrix, request: Request, stack: Stack) -> Iterator[Claim]:
         release = _row(matrix, name, choice.version)
         for claim, _ in claims_of(matrix, release, request) if release else ():
             if claim.name in stack.choices:
-                yield claim
+                yield _as_met(matrix, stack, claim)
+
+
+def _as_met(matrix: Matrix, stack: Stack, claim: Claim) -> Claim:
+    """The claim; where another component stands in for it, its note says so."""
+    if claim.condition.admits(stack.version(claim.name)):
+        return claim
+    stand_in = matrix.component(claim.owner.split()[0]).unless[claim.name]
+    return replace(claim, note=f"{stand_in} {stack.version(stand_in)} stands in for it")
 
 
 def _row(matrix: Matrix, name: str, version: str) -> Release | None:

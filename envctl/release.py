@@ -28,7 +28,8 @@ class Claim:
 class Release:
     """One release of a component and its claims, by the table they stand in (docs/matrix.md says what each is for).
 
-    `beside` is the table `with`; `provides` are the versions that come inside; `contradicts` what other sources say.
+    `beside` is the table `with`; `provides` are the versions that come inside; `contradicts` what other sources say;
+    `vouches` names, for a partner that this release was put together with, claims of that partner that do not count.
     """
 
     component: str
@@ -41,6 +42,7 @@ class Release:
     beside: tuple[Claim, ...] = ()
     provides: Mapping[str, str] = field(default_factory=dict)
     contradicts: tuple[Claim, ...] = ()
+    vouches: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     note: str = ""
 
 

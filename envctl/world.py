@@ -140,10 +140,11 @@ class World:
         return Condition(any=(f"=={major}.{minor}",))
 
     def _passed_over(self, claim: Claim) -> bool:
-        """Lines that the request ignores, and claims between parts that a vendor's image brings together."""
+        """Lines that the request ignores, and claims between parts that a vendor has put together himself."""
         if self.request.ignored and line_of(claim) in self.request.ignored:
             return True
-        return claim.name in self._assembled and claim.owner.split()[0] in self._assembled
+        owner = claim.owner.partition(" ")[0]
+        return (owner, claim.name) in self._vouched or (claim.name in self._assembled and owner in self._assembled)
 
     @cached_property
     def _assembled(self) -> frozenset[str]:
@@ -151,6 +152,17 @@ class World:
         images = [self._component(pin.name) for pin in self.request.pins]
         releases = [release for image in images if image and image.kind == "component" for release in image.releases]
         return frozenset(name for release in releases for name in release.provides)
+
+    @cached_property
+    def _vouched(self) -> frozenset[tuple[str, str]]:
+        """(partner, name): claims of a partner that every release which a pin admits was put together against."""
+        found: set[tuple[str, str]] = set()
+        for pin in self.request.pins:
+            component = self._component(pin.name)
+            releases = [each for each in component.releases if pin.condition.admits(each.version)] if component else []
+            pairs = [{(p, name) for p, names in each.vouches.items() for name in names} for each in releases]
+            found |= set.intersection(*pairs) if pairs else set()
+        return frozenset(found)
 
     def optional(self, need: Need) -> bool:
         """Whether absence satisfies a need: a limit, on what is not a fact of this host or model."""

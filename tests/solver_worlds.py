@@ -7,13 +7,15 @@ import json
 import random
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from envctl import evidence
 from envctl.matrix import Matrix, load
+from envctl.release import Claim, Release
 from envctl.request import Known, Pin, Request
-from envctl.solver import Stack
+from envctl.solver import Stack, with_provided
 from envctl.versions import parse_pin
 
 if sys.version_info >= (3, 11):
@@ -21,6 +23,12 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+TABLES = ("requires", "gpu", "ptx", "with", "provides")
+COMPONENT_KEYS = frozenset({"kind", "unless", "implies", "releases"})
+REQUEST_KEYS = frozenset(
+    {"engine", "pins", "known", "deferred", "foreign", "on_gpu", "ptx", "seen", "model", "precision", "prefer_proven"}
+)
+EXPECT_KEYS = frozenset({"choices", "constraints", "unmet", "why", "source", "what", "because", "do", "raises"})
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
@@ -36,12 +44,26 @@ def read(path: Path, folder: Path) -> Scenario:
     """The scenario in `path`; its matrix is written into `folder` and read by the real loader."""
     data = tomllib.loads(path.read_text(encoding="utf-8"))
     write_matrix(folder, data["matrix"])
-    asked = data["request"]
-    pins = tuple(pin(name, spec) for name, spec in asked.get("pins", {}).items())
+    asked, matrix = data["request"], load(folder)
+    check_keys("request", asked, REQUEST_KEYS)
+    check_keys("expect", data["expect"], EXPECT_KEYS)
+    return Scenario(title=data["title"], matrix=matrix, request=request_of(matrix, asked), expect=data["expect"])
+
+
+def request_of(matrix: Matrix, asked: Mapping[str, Any]) -> Request:
+    """The question; what follows from its facts is known too, as on the command line."""
     known = {name: Known(values=tuple(fact["values"]), origin=fact["origin"]) for name, fact in known_of(asked)}
-    sets = {key: frozenset(asked.get(key, [])) for key in ("deferred", "foreign")}
-    request = Request(engine=asked["engine"], pins=pins, known=known, **sets)
-    return Scenario(title=data["title"], matrix=load(folder), request=request, expect=data["expect"])
+    seen = [observation(asked["engine"], each) for each in asked.get("seen", [])]
+    request = Request(
+        engine=asked["engine"],
+        pins=tuple(pins_of(asked)),
+        known=with_provided(matrix, known),
+        on_gpu=asked.get("on_gpu", False),
+        ptx=asked.get("ptx", False),
+        measured=evidence.refuted(seen, asked.get("model", ""), asked.get("precision", "fp32")),
+        preferred=evidence.proven(seen) if asked.get("prefer_proven") else frozenset(),
+    )
+    return replace(request, **{key: frozenset(asked.get(key, [])) for key in ("deferred", "foreign")})
 
 
 def known_of(asked: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -49,27 +71,61 @@ def known_of(asked: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     yield from asked.get("known", {}).items()
 
 
+def pins_of(asked: Mapping[str, Any]) -> Iterator[Pin]:
+    """The pins of a request: a table, or a list of "NAME=SPEC" where one name is pinned twice."""
+    pins = asked.get("pins", {})
+    pairs = pins.items() if isinstance(pins, dict) else [text.split("=", 1) for text in pins]
+    yield from (pin(name, spec) for name, spec in pairs)
+
+
 def pin(name: str, spec: str) -> Pin:
     """The pin that `--pin NAME=SPEC` makes."""
     return Pin(name=name, condition=parse_pin(name, spec), said=f"--pin {name}={spec}")
+
+
+def observation(engine: str, seen: Mapping[str, Any]) -> evidence.Observation:
+    """A run that was seen before; a scenario names its day, verdict and stack, and the model and reason if they matter."""
+    plain = {"precision": "fp32", "reason": "", "task": "convert", "lock": "", "packages": {}} | dict(seen)
+    plain["model"] = {"sha256": seen["model"]} if "model" in seen else {}
+    return evidence.Observation(engine=engine, **plain)
+
+
+def check_keys(where: str, table: Mapping[str, Any], known: frozenset[str]) -> None:
+    """A misspelt key would be a rule that a scenario only seems to try."""
+    assert set(table) <= known, f"{where}: unknown keys {sorted(set(table) - known)}"
 
 
 def write_matrix(folder: Path, components: Mapping[str, Any]) -> None:
     """A file a component; a release without a source of its own is said to come from `page:NAME-VERSION`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in components.items():
+        check_keys(name, table, COMPONENT_KEYS)
         lines = [f'component = "{name}"', f'title = "{name}"', f'kind = "{table["kind"]}"']
+        lines += [f"unless = {inline(table['unless'])}"] if "unless" in table else []
         for release in table.get("releases", []):
-            lines += ["", "[[release]]", f'version = "{release["version"]}"', "checked = 2026-11-21"]
-            lines += ['evidence = "documented"', f'source = "page:{name}-{release["version"]}"', "[release.requires]"]
-            lines += [f"{claim} = {inline(value)}" for claim, value in release.get("requires", {}).items()]
+            lines += ["", "[[release]]", *release_lines(name, release)]
+        for word, implied in table.get("implies", {}).items():
+            lines += ["", "[[isa]]", f'name = "{word}"', f"implies = {inline(implied)}"]
         (folder / f"{name}.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def release_lines(name: str, release: Mapping[str, Any]) -> Iterator[str]:
+    """One release as TOML, below its heading."""
+    plain = {"source": f"page:{name}-{release['version']}", "evidence": "documented"}
+    plain |= {key: value for key, value in release.items() if key not in TABLES}
+    yield "checked = 2026-11-21"
+    yield from (f"{key} = {inline(value)}" for key, value in plain.items())
+    for table in TABLES:
+        yield f"[release.{table}]"
+        yield from (f"{claim} = {inline(value)}" for claim, value in release.get(table, {}).items())
+
+
 def inline(value: Any) -> str:
-    """A list or a flat table as TOML writes it."""
+    """A list or a table as TOML writes it in one line."""
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {json.dumps(entry)}" for key, entry in value.items()) + " }"
+        return "{ " + ", ".join(f"{key} = {inline(entry)}" for key, entry in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(inline, value)) + "]"
     return json.dumps(value)
 
 
@@ -128,12 +184,31 @@ def holds(picked: Mapping[str, Any], request: Request) -> bool:
 
 
 def broken_needs(matrix: Matrix, request: Request, stack: Stack) -> list[str]:
-    """Every pin and claim on a chosen component that the stack does not satisfy: must be empty."""
-    needs = [(p.said, p.name, p.condition) for p in request.pins]
-    for choice in stack.choices.values():
-        if choice.name in request.known or not matrix.has(choice.name):
-            continue
-        release = next(r for r in matrix.component(choice.name).releases if r.version == choice.version)
-        needs += [(claim.owner, claim.name, claim.condition) for claim in release.requires]
+    """Every pin and claim on what is in the stack that the stack does not satisfy: must be empty."""
     chosen = {name: stack.version(name) for name in stack.choices}
+    needs = [(p.said, p.name, p.condition) for p in request.pins]
+    for name, version in chosen.items():
+        row = matrix.component(name).row(version) if matrix.has(name) else None
+        needs += [(claim.owner, claim.name, claim.condition) for claim in said_by(row, request)] if row else []
+    excused = stood_in_for(matrix, stack) | brought_together(matrix, request)
+    needs = [need for need in needs if (need[0].split()[0], need[1]) not in excused]
     return [f"{who}: {name} {c}" for who, name, c in needs if name in chosen and not c.admits(chosen[name])]
+
+
+def said_by(row: Release, request: Request) -> Iterator[Claim]:
+    """The claims of a release that count for such a request."""
+    yield from (*row.requires, *row.beside)
+    yield from (*(row.gpu if request.on_gpu else ()), *(row.ptx if request.ptx else ()))
+
+
+def stood_in_for(matrix: Matrix, stack: Stack) -> set[tuple[str, str]]:
+    """(who claims, on what) where something in the stack may stand in for what is claimed."""
+    files = [matrix.component(name) for name in stack.choices if matrix.has(name)]
+    return {(each.name, name) for each in files for name, other in each.unless.items() if other in stack.choices}
+
+
+def brought_together(matrix: Matrix, request: Request) -> set[tuple[str, str]]:
+    """Every two parts of a pinned image: its vendor has put them together whatever they claim of each other."""
+    files = [matrix.component(p.name) for p in request.pins if matrix.has(p.name)]
+    images = [release for each in files if each.kind == "component" for release in each.releases]
+    return {pair for image in images for pair in itertools.product(image.provides, repeat=2)}
