@@ -3,12 +3,15 @@
 (a) a warm `envctl run --openvino 2026.4 convert` with its verification, against by_hand.py with the same packages
 (b) `envctl --help` against `python -c "import typer, rich"`
 (c) a warm look-up of an environment (`envctl run … -- true`), against the same import; the network is cut off for it
+(d) `envctl resolve` with all of the matrix loaded: a stack, against `python -c "import typer, rich, packaging"`
+(e) the same for a conflict, with its minimal proof and its hints
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -30,6 +33,14 @@ def main() -> None:
         imports = [sys.executable, "-c", "import typer, rich"]
         report("a  warm convert + verify / by hand", *pair(rounds, *conversion(Path(folder))))
         report("b  envctl --help / import typer, rich", *pair(rounds * 3, [*ENVCTL, "--help"], imports))
+        packaging = [sys.executable, "-c", "import typer, rich, packaging"]
+        report(
+            "d  resolve, a stack / import typer, rich, packaging",
+            *pair(rounds * 3, resolve("535.104.05", 0), packaging),
+        )
+        report(
+            "e  resolve, a conflict with proof / the same import", *pair(rounds * 3, resolve("440.33", 3), packaging)
+        )
         report("c  warm look-up, no network / import typer, rich", *pair(rounds, lookup(), imports))
 
 
@@ -46,6 +57,13 @@ def conversion(folder: Path) -> tuple[list[str], list[str]]:
     subprocess.run([*install, *ENGINES], check=True)
     ours = [*ENVCTL, "run", "--openvino", "2026.4", "--runner", "local", "convert", str(model), "-o", str(folder / "o")]
     return ours, [str(plain / "bin/python"), str(ROOT / "benchmarks/by_hand.py"), str(model), str(folder)]
+
+
+def resolve(driver: str, code: int) -> list[str]:
+    """A request that reaches from the engine to the driver; it must end with that exit code."""
+    command = [*ENVCTL, "resolve", "--trt", "8.6", "--host", f"driver={driver} gpu=8.6 glibc=2.35 cpu=avx2"]
+    assert subprocess.run(command, check=False, capture_output=True).returncode == code
+    return ["sh", "-c", f"{shlex.join(command)}; test $? -eq {code}"]
 
 
 def lookup() -> list[str]:
