@@ -7,9 +7,11 @@ import os
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from envctl.tree import payload
 
@@ -23,7 +25,7 @@ class Fact:
     """One thing known (or, with `error`, not known) of this machine, and what said so."""
 
     name: str
-    value: str | None
+    value: Any
     origin: str
     error: str = ""
 
@@ -37,7 +39,7 @@ class HostFacts:
     def value(self, name: str) -> str | None:
         """The fact's value, or None when it is not known."""
         fact = self.facts.get(name)
-        return fact.value if fact else None
+        return None if fact is None or fact.value is None else str(fact.value)
 
     def summary(self) -> dict[str, str | None]:
         """The facts that belong beside every result."""
@@ -45,28 +47,36 @@ class HostFacts:
         return {name: self.value(name) for name in names}
 
 
-def start_probes() -> Probes:
-    """All probes, running side by side; hand them to `collect`."""
+def start_probes(names: Sequence[str] = PROBES, root: Path | None = None, record: Path | None = None) -> Probes:
+    """Probes, running side by side (on the machine recorded in `root`, if given); hand them to `collect`."""
     command = [sys.executable, "-I", "-S"]
+    options = [*(["--root", str(root)] if root else []), *(["--record", str(record)] if record else [])]
     return [
         (
             name,
             subprocess.Popen(
-                [*command, str(payload("probes") / f"{name}.py")],
+                [*command, str(payload("probes") / f"{name}.py"), *options],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
             ),
         )
-        for name in PROBES
+        for name in names
     ]
 
 
-def collect(running: Probes) -> HostFacts:
-    """The facts the probes printed; a probe that hangs or dies costs its own facts only, and is named."""
+def all_probes() -> list[str]:
+    """The names of every probe there is."""
+    return sorted(path.stem for path in payload("probes").glob("*.py") if path.stem != "machine")
+
+
+def collect(running: Probes, seconds: float = PROBE_SECONDS) -> HostFacts:
+    """The facts the probes printed within `seconds` together; one that hangs or dies costs its own facts only, and is
+    named."""
+    deadline = time.monotonic() + seconds
     facts: dict[str, Fact] = {}
     for name, process in running:
-        for fact in _answer(name, process):
+        for fact in _answer(name, process, max(0.05, deadline - time.monotonic())):
             facts[fact.name] = fact
     return HostFacts(facts=facts)
 
@@ -76,9 +86,9 @@ def read_host() -> HostFacts:
     return collect(start_probes())
 
 
-def _answer(name: str, process: subprocess.Popen[bytes]) -> list[Fact]:
+def _answer(name: str, process: subprocess.Popen[bytes], seconds: float) -> list[Fact]:
     try:
-        printed, _ = process.communicate(timeout=PROBE_SECONDS)
+        printed, _ = process.communicate(timeout=seconds)
         documents = json.loads(printed)["facts"]
     except subprocess.TimeoutExpired:
         process.kill()
@@ -94,12 +104,11 @@ def _broken(name: str, error: str) -> Fact:
 
 
 def _fact(document: dict[str, object]) -> Fact:
-    value, error = document["value"], document.get("error") or ""
     return Fact(
         name=str(document["name"]),
-        value=None if value is None else str(value),
+        value=document["value"],
         origin=str(document["origin"]),
-        error=str(error),
+        error=str(document.get("error") or ""),
     )
 
 
