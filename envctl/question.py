@@ -158,15 +158,18 @@ def _edges(matrix: Matrix, request: Request, stack: Stack) -> Iterator[Claim]:
     for name, choice in stack.choices.items():
         release = _row(matrix, name, choice.version)
         for claim, _ in claims_of(matrix, release, request) if release else ():
-            if claim.name in stack.choices:
-                yield _as_met(matrix, stack, claim)
+            met = _as_met(matrix, stack, claim) if claim.name in stack.choices else None
+            if met:
+                yield met
 
 
-def _as_met(matrix: Matrix, stack: Stack, claim: Claim) -> Claim:
-    """The claim; where another component stands in for it, its note says so."""
+def _as_met(matrix: Matrix, stack: Stack, claim: Claim) -> Claim | None:
+    """The claim; where another component stands in for it, its note says so; None for one that was passed over."""
     if claim.condition.admits(stack.version(claim.name)):
         return claim
-    stand_in = matrix.component(claim.owner.split()[0]).unless[claim.name]
+    stand_in = matrix.component(claim.owner.split()[0]).unless.get(claim.name, "")
+    if stand_in not in stack.choices:
+        return None
     return replace(claim, note=f"{stand_in} {stack.version(stand_in)} stands in for it")
 
 
