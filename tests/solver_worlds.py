@@ -7,7 +7,7 @@ import json
 import random
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,13 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-TABLES = ("requires", "gpu", "ptx", "with", "provides")
+TABLES = ("requires", "gpu", "ptx", "with", "provides", "vouches")
 COMPONENT_KEYS = frozenset({"kind", "unless", "implies", "releases"})
 REQUEST_KEYS = frozenset(
     {"engine", "pins", "known", "deferred", "foreign", "on_gpu", "ptx", "seen", "model", "precision", "prefer_proven"}
 )
 EXPECT_KEYS = frozenset({"choices", "constraints", "unmet", "why", "source", "what", "because", "do", "raises"})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
@@ -54,16 +55,17 @@ def request_of(matrix: Matrix, asked: Mapping[str, Any]) -> Request:
     """The question; what follows from its facts is known too, as on the command line."""
     known = {name: Known(values=tuple(fact["values"]), origin=fact["origin"]) for name, fact in known_of(asked)}
     seen = [observation(asked["engine"], each) for each in asked.get("seen", [])]
-    request = Request(
+    return Request(
         engine=asked["engine"],
         pins=tuple(pins_of(asked)),
         known=with_provided(matrix, known),
+        deferred=frozenset(asked.get("deferred", [])),
+        foreign=frozenset(asked.get("foreign", [])),
         on_gpu=asked.get("on_gpu", False),
         ptx=asked.get("ptx", False),
         measured=evidence.refuted(seen, asked.get("model", ""), asked.get("precision", "fp32")),
         preferred=evidence.proven(seen) if asked.get("prefer_proven") else frozenset(),
     )
-    return replace(request, **{key: frozenset(asked.get(key, [])) for key in ("deferred", "foreign")})
 
 
 def known_of(asked: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -84,7 +86,7 @@ def pin(name: str, spec: str) -> Pin:
 
 
 def observation(engine: str, seen: Mapping[str, Any]) -> evidence.Observation:
-    """A run that was seen before; a scenario names its day, verdict and stack, and the model and reason if they matter."""
+    """A run that was seen before; a scenario names its day, verdict and stack, and what else matters."""
     plain = {"precision": "fp32", "reason": "", "task": "convert", "lock": "", "packages": {}} | dict(seen)
     plain["model"] = {"sha256": seen["model"]} if "model" in seen else {}
     return evidence.Observation(engine=engine, **plain)
@@ -190,7 +192,7 @@ def broken_needs(matrix: Matrix, request: Request, stack: Stack) -> list[str]:
     for name, version in chosen.items():
         row = matrix.component(name).row(version) if matrix.has(name) else None
         needs += [(claim.owner, claim.name, claim.condition) for claim in said_by(row, request)] if row else []
-    excused = stood_in_for(matrix, stack) | brought_together(matrix, request)
+    excused = stood_in_for(matrix, stack) | brought_together(matrix, request) | vouched_for(matrix, chosen)
     needs = [need for need in needs if (need[0].split()[0], need[1]) not in excused]
     return [f"{who}: {name} {c}" for who, name, c in needs if name in chosen and not c.admits(chosen[name])]
 
@@ -211,4 +213,11 @@ def brought_together(matrix: Matrix, request: Request) -> set[tuple[str, str]]:
     """Every two parts of a pinned image: its vendor has put them together whatever they claim of each other."""
     files = [matrix.component(p.name) for p in request.pins if matrix.has(p.name)]
     images = [release for each in files if each.kind == "component" for release in each.releases]
-    return {pair for image in images for pair in itertools.product(image.provides, repeat=2)}
+    return {(one, other) for image in images for one in image.provides for other in image.provides}
+
+
+def vouched_for(matrix: Matrix, chosen: Mapping[str, str]) -> set[tuple[str, str]]:
+    """(partner, on what) where a chosen release was put together with the partner, whatever that claims."""
+    rows = [matrix.component(name).row(version) for name, version in chosen.items() if matrix.has(name)]
+    said = [item for row in rows if row for item in row.vouches.items()]
+    return {(partner, name) for partner, names in said for name in names}

@@ -109,7 +109,7 @@ def other_pins(request: Request, said: str) -> tuple[Pin, ...]:
 
 def test_scenarios_are_there() -> None:
     """An empty folder would make the test above pass without proving anything."""
-    assert len(SCENARIOS) >= 60
+    assert len(SCENARIOS) >= 120
 
 
 def test_random_worlds_agree_with_brute_force(tmp_path: Path) -> None:
