@@ -9,7 +9,7 @@ from packaging.version import Version
 
 from envctl.errors import BadInput
 from envctl.matrix import Matrix
-from envctl.question import Answer, answer, lines_drawn, request_for
+from envctl.question import Answer, answer, request_for
 from envctl.release import Claim
 from envctl.request import Pin
 from envctl.solver import Stack, solve
@@ -45,7 +45,7 @@ def _versions(matrix: Matrix, name: str) -> list[str]:
     component = matrix.component(name)
     known = {release.version for release in component.releases}
     if component.kind == "host":
-        known |= lines_drawn(matrix, name)
+        known |= matrix.lines_drawn(name)
     return sorted(known, key=Version)
 
 

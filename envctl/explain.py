@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from envctl.claims import INSIDE
 from envctl.errors import NoStack, Reason
 from envctl.hints import hints
 from envctl.matrix import Matrix
@@ -12,7 +13,6 @@ from envctl.release import Claim
 from envctl.request import Line, Pin, Request, line_of
 from envctl.solver import Conflict
 from envctl.versions import newest_first
-from envctl.world import INSIDE
 
 MAX_LINES, MAX_RELEASES = 12, 3
 
@@ -88,6 +88,8 @@ def _said(pin: Pin) -> Reason:
 def _no_release(matrix: Matrix, pin: Pin, request: Request) -> Reason | None:
     """What is known instead, for a pin on a version that the matrix does not know."""
     if pin.name in request.known or not matrix.has(pin.name) or not matrix.component(pin.name).releases:
+        return None
+    if matrix.component(pin.name).kind == "package":  # of packages more versions exist than rows
         return None
     releases = matrix.component(pin.name).releases
     if any(pin.condition.admits(release.version) for release in releases):

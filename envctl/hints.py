@@ -39,29 +39,35 @@ def _other_pins(matrix: Matrix, request: Request) -> Iterator[str]:
     """The nearest version that each pin could be changed to."""
     for pin in request.pins:
         free = without_pin(request, pin)
-        left = narrow(World(matrix=matrix, request=free)).left.get(pin.name, {})
-        for version in _nearest([each.version for each in left], boundaries(pin.condition))[:TRIES]:
+        for version in _nearest(_possible(matrix, free, pin), boundaries(pin.condition))[:TRIES]:
             instead = Pin(name=pin.name, condition=Condition(any=(f"=={version}",)), said=f"{pin.name} {version}")
             answer = solve(matrix, replace(free, pins=(*free.pins, instead)))
             if isinstance(answer, Stack):
-                yield _instead(answer, pin)
+                yield _instead(answer, pin, version)
                 break
         else:
             yield from _without(matrix, free, pin)
+
+
+def _possible(matrix: Matrix, free: Request, pin: Pin) -> list[str]:
+    """What narrowing leaves to a component, or all where only the pin brings it in; but not what the pin admits."""
+    world = World(matrix=matrix, request=free)
+    left = narrow(world).left.get(pin.name) or world.candidates(pin.name)
+    return [each.version for each in left if not pin.condition.admits(each.version)]
 
 
 def _without(matrix: Matrix, free: Request, pin: Pin) -> Iterator[str]:
     """Leaving the pin out, where no version that was tried would do; the stack says what comes in its place."""
     answer = solve(matrix, free)
     if isinstance(answer, Stack) and pin.name in answer.choices:
-        yield _instead(answer, pin)
+        yield _instead(answer, pin, answer.version(pin.name))
     elif isinstance(answer, Stack):
         yield f"without {pin.said}: {_engine(answer)}"
 
 
-def _instead(stack: Stack, pin: Pin) -> str:
+def _instead(stack: Stack, pin: Pin, version: str) -> str:
     engine = "" if pin.name == stack.engine else f": {_engine(stack)}"
-    return f"with {pin.name} {stack.version(pin.name)} instead of {pin.said}{engine}"
+    return f"with {pin.name} {version} instead of {pin.said}{engine}"
 
 
 def _nearest(versions: Iterable[str], named: Iterable[str]) -> list[str]:
@@ -94,7 +100,7 @@ def _other_fact(matrix: Matrix, request: Request, proof: Proof, name: str) -> It
     if name in answer.choices:
         yield f"with {name} {answer.version(name)}: {_engine(answer)}"
     elif any(is_bits(condition.any[0]) for condition in conditions):
-        yield f"with {_span(answer, name)}: {_engine(answer)}"
+        yield f"with {_span(name, conditions)}: {_engine(answer)}"
     else:
         yield from _nearest_value(matrix, request, name, conditions)
 
@@ -104,9 +110,15 @@ def _nearest_value(matrix: Matrix, request: Request, name: str, conditions: list
     for value in _nearest(named, request.known[name].values):
         answer = _with_fact(matrix, request, name, value)
         if isinstance(answer, Stack):
-            newer = " or newer" if isinstance(_with_fact(matrix, request, name, FAR), Stack) else ""
-            yield f"with {name} {value}{newer}: {_engine(answer)}"
+            yield f"with {name} {value}{_or_newer(matrix, request, name)}: {_engine(answer)}"
             return
+
+
+def _or_newer(matrix: Matrix, request: Request, name: str) -> str:
+    """Whether the newest value that has a row, and any after it, would do as well."""
+    rows = [release.version for release in matrix.component(name).releases[:1]] if matrix.has(name) else []
+    newer = [_with_fact(matrix, request, name, value) for value in (*rows, FAR)]
+    return " or newer" if all(isinstance(answer, Stack) for answer in newer) else ""
 
 
 def _with_fact(matrix: Matrix, request: Request, name: str, value: str) -> Stack | Conflict:
@@ -140,19 +152,33 @@ def _words(request: Request, claim: Claim) -> bool:
 
 
 def _another_machine(matrix: Matrix, request: Request) -> list[str]:
-    """What a machine must have, where no single fact of this one is to blame."""
+    """What a machine must have, where no single fact of this one is to blame; tried, as every hint is."""
+    free = request
     for name in set(request.known) - {"python"}:
-        request = without_fact(request, name)
-    answer = solve(matrix, request)
+        free = without_fact(free, name)
+    answer = solve(matrix, free)
     if not isinstance(answer, Stack):
         return []
-    needs = [_span(answer, name) for name in dict.fromkeys(claim.name for claim in answer.unmet)]
-    return [f"on a machine with {', '.join(needs)}: {_engine(answer)}"]
+    needs: dict[str, list[Condition]] = {}
+    for claim in answer.unmet:
+        needs.setdefault(claim.name, []).append(claim.condition)
+    known = {name: Known(values=tuple(_lowest(found)), origin="hint") for name, found in needs.items()}
+    tried = solve(matrix, replace(free, known={**free.known, **known}))
+    if not all(fact.values for fact in known.values()) or not isinstance(tried, Stack):
+        return []
+    spans = [_span(name, found) for name, found in needs.items()]
+    return [f"on a machine with {', '.join(spans)}: {_engine(answer)}"]
 
 
-def _span(stack: Stack, name: str) -> str:
+def _lowest(conditions: list[Condition]) -> list[str]:
+    """The least value that all conditions admit: words, or a version."""
+    if any(is_bits(condition.any[0]) for condition in conditions):
+        return [" ".join(dict.fromkeys(word for each in conditions for word in each.any[0].split(",")))]
+    return _values(conditions)[:1]
+
+
+def _span(name: str, conditions: list[Condition]) -> str:
     """`driver 525.60.13 or newer`, `gpu 6.0 to 9.0`."""
-    conditions = [claim.condition for claim in stack.unmet if claim.name == name]
     values = [] if any(is_bits(condition.any[0]) for condition in conditions) else _values(conditions)
     if not values:
         return f"{name} {' and '.join(dict.fromkeys(map(str, conditions)))}"

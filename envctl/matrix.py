@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from envctl.compiled import read_component
 from envctl.errors import BadInput
-from envctl.release import Component
+from envctl.release import Claim, Component
 from envctl.tree import payload
+from envctl.versions import boundaries, is_bits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,6 +21,7 @@ class Matrix:
     folder: Path
     _read: dict[str, Component] = field(default_factory=dict)
     _names: list[str] = field(default_factory=list)
+    _lines: dict[str, set[str]] = field(default_factory=dict)
 
     def names(self) -> list[str]:
         """The names of all components, sorted."""
@@ -39,6 +42,19 @@ class Matrix:
                 raise BadInput(f"unknown component {name!r}", do=do)
             self._read[name] = read_component(self.folder / f"{name}.toml")
         return self._read[name]
+
+    def lines_drawn(self, name: str) -> set[str]:
+        """The versions of a component at which any claim of any release changes its mind."""
+        if not self._lines:
+            for claim in self._all_claims():
+                if not is_bits(claim.condition.any[0]):
+                    self._lines.setdefault(claim.name, set()).update(boundaries(claim.condition))
+        return self._lines.get(name, set())
+
+    def _all_claims(self) -> Iterator[Claim]:
+        for component in map(self.component, self.names()):
+            for release in component.releases:
+                yield from (*release.requires, *release.gpu, *release.ptx, *release.beside)
 
 
 def load(folder: Path | None = None) -> Matrix:

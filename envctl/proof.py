@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from envctl.claims import claims_of
 from envctl.matrix import Matrix
 from envctl.narrow import Blame, blame, narrow
 from envctl.release import Claim, Release
 from envctl.request import Line, Pin, Request, line_of, without_fact, without_pin
 from envctl.solver import Conflict, solve
-from envctl.world import World, claims_of
+from envctl.waivers import stand_ins
+from envctl.world import World
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,10 +33,12 @@ class Proof:
 
 def minimal(matrix: Matrix, conflict: Conflict) -> Proof:
     """The proof of a conflict, by leaving out one thing after another for as long as the conflict stays."""
-    world = World(matrix=matrix, request=conflict.request)
+    # what may stand in for a claim is settled before facts are left out: else a stand-in would go with its fact
+    given = replace(conflict.request, stand_ins=stand_ins(matrix, conflict.request))
+    world = World(matrix=matrix, request=given)
     lines = lines_of(world)
     found = _first_proof(world, lines)
-    request = _few_facts_and_pins(matrix, _only(conflict.request, found))
+    request = _few_facts_and_pins(matrix, _only(given, found))
     asked = tuple(pin for pin in request.pins if pin.name == request.engine)
     others = [line for line in lines if line not in found.lines]
     bare = replace(request, ignored=request.ignored | set(others))
@@ -43,7 +47,7 @@ def minimal(matrix: Matrix, conflict: Conflict) -> Proof:
     for line in [line for line in reversed(lines) if line not in request.ignored]:
         request = _if_still_conflict(matrix, request, replace(request, ignored=request.ignored | {line}))
     left = tuple(line for line in lines if line not in request.ignored)
-    pins = _needed(matrix, replace(request, ignored=conflict.request.ignored), asked)
+    pins = _needed(matrix, replace(request, ignored=given.ignored), asked)
     return Proof(pins=pins, asked=asked, facts=tuple(request.known), lines=left)
 
 

@@ -13,13 +13,13 @@ from typing import Literal
 
 from packaging.version import Version
 
+from envctl.claims import FACTS, claims_of
 from envctl.matrix import Matrix
 from envctl.proof import Proof, claims, minimal
 from envctl.release import Claim, Release
 from envctl.request import Known, Pin, Request
 from envctl.solver import Conflict, Stack, solve, with_provided
 from envctl.versions import Condition, boundaries, is_bits
-from envctl.world import FACTS, claims_of
 
 Verdict = Literal["compatible", "incompatible", "unknown"]
 GPU_SIDE = frozenset({"cuda", "cudnn", "cuda-compat", "driver", "driver-windows", "gpu", "gpu-class", "tensorrt"})
@@ -93,23 +93,10 @@ def values_of(matrix: Matrix, item: Pin) -> Known:
     if any(map(is_bits, item.condition.any)):
         return Known(values=tuple(bits.replace(",", " ") for bits in item.condition.any), origin=item.said)
     lines = set(boundaries(item.condition)) | {release.version for release in matrix.component(item.name).releases}
-    lines |= lines_drawn(matrix, item.name)
+    lines |= matrix.lines_drawn(item.name)
     values = sorted(filter(item.condition.admits, lines), key=Version, reverse=True)
     rows = [value for value in values if matrix.component(item.name).row(value)]  # they say something themselves
     return Known(values=tuple(rows or values), origin=item.said)
-
-
-def lines_drawn(matrix: Matrix, name: str) -> set[str]:
-    """The versions of a component at which any claim changes its mind."""
-    return {version for claim in _claims_on(matrix, name) for version in boundaries(claim.condition)}
-
-
-def _claims_on(matrix: Matrix, name: str) -> Iterator[Claim]:
-    for component in map(matrix.component, matrix.names()):
-        for release in component.releases:
-            for claim in (*release.requires, *release.gpu, *release.ptx, *release.beside):
-                if claim.name == name and not is_bits(claim.condition.any[0]):
-                    yield claim
 
 
 def _incompatible(matrix: Matrix, conflict: Conflict) -> Answer:

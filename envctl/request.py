@@ -35,7 +35,8 @@ class Request:
     `on_gpu` adds what engines that can do without a GPU require for work on one, `ptx` what code needs that the driver
     compiles. Claims on `foreign` components are about another operating system, and passed over; so are the lines that
     `ignored` names (for proofs). `measured` are failures seen before, as claims of the release that failed; releases
-    that worked before (`preferred`: name, version) are tried first.
+    that worked before (`preferred`: name, version) are tried first. `stand_ins` may stand in for a claim; None: those
+    of which all that they ask of the host is known.
     """
 
     engine: str
@@ -48,6 +49,7 @@ class Request:
     ignored: frozenset[Line] = frozenset()
     measured: Mapping[tuple[str, str], tuple[Claim, ...]] = field(default_factory=dict)
     preferred: frozenset[tuple[str, str]] = frozenset()
+    stand_ins: frozenset[str] | None = None
 
 
 def without_fact(request: Request, name: str) -> Request:

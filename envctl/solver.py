@@ -14,11 +14,12 @@ from typing import Any
 from packaging.version import Version
 from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, Resolver
 
+from envctl.claims import claims_of
 from envctl.matrix import Matrix
 from envctl.narrow import Domains, narrow
 from envctl.release import Claim
 from envctl.request import Known, Pin, Request
-from envctl.world import Candidate, Need, World, claims_of
+from envctl.world import Candidate, Need, World
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,19 +117,19 @@ def _stack(world: World, chosen: list[Candidate]) -> Stack:
     request = world.request
     needs = [need for candidate in chosen for need in world.needs(candidate)]
     open_ = [claim for candidate in chosen for claim in _open(world, candidate)]
-    packages = [(pin.name, pin.condition) for pin in request.pins if _is_package(world, pin.name)]
+    packages = [(pin.name, pin.condition) for pin in request.pins if world.is_package(pin.name)]
     cuda = next((candidate.version for candidate in chosen if candidate.name == "cuda"), "")
-    packages += [(c.name, c.condition) for c in open_ if _is_package(world, c.name) and _of_this_cuda(c.name, cuda)]
-    unmet = tuple(claim for claim in open_ if not _is_package(world, claim.name) and _asked(world, claim.name))
-    choices = {candidate.name: _choice(world, candidate, needs) for candidate in chosen}
+    packages += [(c.name, c.condition) for c in open_ if world.is_package(c.name) and _of_this_cuda(c.name, cuda)]
+    unmet = tuple(claim for claim in open_ if not world.is_package(claim.name) and _asked(world, claim.name))
+    choices = {each.name: _choice(world, each, needs) for each in chosen if not world.is_package(each.name)}
     return Stack(engine=request.engine, choices=choices, constraints=_constraints(packages), unmet=unmet)
 
 
 def _open(world: World, candidate: Candidate) -> Iterator[Claim]:
-    """Claims of a chosen release that the search did not decide."""
+    """Claims of a chosen release that the search did not decide, and those that bind uv too."""
     for claim, limit in claims_of(world.matrix, candidate.release, world.request) if candidate.release else ():
-        undecided = claim.name not in world.request.foreign and not world.takes_part(claim.name)
-        if undecided and (not limit or _is_package(world, claim.name)):
+        package, decided = world.is_package(claim.name), world.takes_part(claim.name)
+        if claim.name not in world.request.foreign and (package or not (decided or limit)):
             yield claim
 
 
@@ -146,13 +147,6 @@ def _constraints(found: list[tuple[str, Any]]) -> dict[str, tuple[str, ...]]:
             raise ValueError(f"a claim on the Python package {name} must be one specifier, not {condition}")
         constraints[name] = (*constraints.get(name, ()), *condition.any)
     return constraints
-
-
-def _is_package(world: World, name: str) -> bool:
-    """A Python distribution that uv resolves: of that kind, or without a file of its own."""
-    if name in world.request.known or name in world.request.deferred:
-        return False
-    return not world.matrix.has(name) or world.matrix.component(name).kind == "package"
 
 
 def _asked(world: World, name: str) -> bool:

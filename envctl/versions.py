@@ -100,7 +100,7 @@ def parse_pin(name: str, text: str) -> Condition:
             version = Version(spec)
             # 8.6rc1, 8.6.post1 and 8.6+cu12 name one version: PEP 440 knows no wildcard behind them
             wildcard = ".*" if str(version) == version.base_version else ""
-            return Condition(any=(f"=={version}{wildcard}",))
+            return Condition(any=(f"=={spec.removeprefix('v')}{wildcard}",))
         empty = not len(SpecifierSet(spec))
     except (InvalidVersion, InvalidSpecifier) as error:
         raise BadInput(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from packaging.version import Version
+
+from envctl.claims import claims_of
 from envctl.matrix import Matrix
 from envctl.release import Claim, Component, Release
 from envctl.request import Pin, Request, line_of
-from envctl.versions import Condition
-
-INSIDE = "inside"  # the note of claims that say what a release contains
-FACTS = ("host", "model", "package")  # kinds whose releases put limits on a stack and never wish for a component
+from envctl.versions import Condition, boundaries
+from envctl.waivers import Waiver, stand_ins, waivers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +48,7 @@ class World:
     _candidates: dict[str, tuple[Candidate, ...]] = field(default_factory=dict)
     _needs: dict[Candidate, tuple[Need, ...]] = field(default_factory=dict)
     _parts: dict[str, bool] = field(default_factory=dict)
+    _stand_ins: dict[tuple[str, str], tuple[Waiver, ...]] = field(default_factory=dict)
 
     def roots(self) -> list[Need]:
         """The engine and the pins."""
@@ -56,8 +58,13 @@ class World:
     def candidates(self, name: str) -> tuple[Candidate, ...]:
         """Every version the component can have, best first: what is known of it here, else the matrix's releases."""
         if name not in self._candidates:
-            self._candidates[name] = tuple(self._known(name) if name in self.request.known else self._releases(name))
+            self._candidates[name] = tuple(self._choose(name))
         return self._candidates[name]
+
+    def _choose(self, name: str) -> Iterator[Candidate]:
+        if name in self.request.known:
+            return self._known(name)
+        return self._package(name) if self.is_package(name) and name != self.request.engine else self._releases(name)
 
     def _known(self, name: str) -> Iterator[Candidate]:
         component = self._component(name)
@@ -67,11 +74,27 @@ class World:
 
     def _releases(self, name: str) -> Iterator[Candidate]:
         component = self._component(name)
-        releases = component.releases if component else ()
-        for release in sorted(releases, key=self._rank):
+        for release in sorted(component.releases if component else (), key=self._rank):
             yield Candidate(name=name, version=release.version, release=release)
-            for waiver in self._waivers(component):
-                yield Candidate(name=name, version=release.version, release=release, waived=waiver)
+            for waiver in self._waivers(name, release):
+                yield Candidate(name=name, version=release.version, release=release, waived=waiver.name)
+
+    def _package(self, name: str) -> Iterator[Candidate]:
+        """The versions of a pinned Python package: its rows, or, where the pin admits none of them, those at which
+        conditions draw a line (of packages more versions exist than rows)."""
+        component = self._component(name)
+        rows = component.releases if component else ()
+        if any(self._pinned(name, release.version) for release in rows):
+            yield from (Candidate(name=name, version=release.version, release=release) for release in rows)
+            return
+        for version in sorted(self.matrix.lines_drawn(name) | self._lines_of_pins(name), key=Version, reverse=True):
+            yield Candidate(name=name, version=version)
+
+    def _pinned(self, name: str, version: str) -> bool:
+        return all(pin.condition.admits(version) for pin in self.request.pins if pin.name == name)
+
+    def _lines_of_pins(self, name: str) -> set[str]:
+        return {version for pin in self.request.pins if pin.name == name for version in boundaries(pin.condition)}
 
     def _rank(self, release: Release) -> tuple[bool, bool]:
         """What passed here first, if that is wanted; what nobody has looked at yet (`matrix update` wrote it) last."""
@@ -81,13 +104,23 @@ class World:
     def _component(self, name: str) -> Component | None:
         return self.matrix.component(name) if self.matrix.has(name) else None
 
-    def _waivers(self, component: Component | None) -> list[str]:
-        """Components that stand in for a claim, where all that they ask of the host is known (not merely open)."""
-        return [
-            waiver
-            for waiver in (component.unless.values() if component else ())
-            if all(claim.name in self.request.known for claim in self.matrix.component(waiver).releases[0].requires)
-        ]
+    def _waivers(self, name: str, release: Release) -> tuple[Waiver, ...]:
+        key = (name, release.version)
+        if key not in self._stand_ins:
+            found = waivers(self.matrix, self._with_stand_ins, self.matrix.component(name), release)
+            self._stand_ins[key] = tuple(found)
+        return self._stand_ins[key]
+
+    @cached_property
+    def _with_stand_ins(self) -> Request:
+        return replace(self.request, stand_ins=stand_ins(self.matrix, self.request))
+
+    def is_package(self, name: str) -> bool:
+        """A Python distribution that uv resolves: of that kind, or without a file of its own."""
+        if name in self.request.known or name in self.request.deferred:
+            return False
+        component = self._component(name)
+        return component is None or component.kind == "package"
 
     def reached(self) -> list[Component]:
         """The components with a file that a search from the engine and the pins can come to."""
@@ -107,6 +140,8 @@ class World:
         known = self.request.known.get(name)
         if known is not None:
             return bool(known.values) or name not in self.request.deferred
+        if self.is_package(name):  # what a person pins must meet the claims on it, here and not only in uv
+            return any(pin.name == name for pin in self.request.pins)
         component = self._component(name)
         return component is not None and component.kind in ("engine", "component")
 
@@ -118,90 +153,35 @@ class World:
 
     def _needs_of(self, candidate: Candidate) -> Iterator[Need]:
         assert candidate.release
-        component = self.matrix.component(candidate.name)
+        found = self._waivers(candidate.name, candidate.release) if candidate.waived else ()
+        waiver = next((each for each in found if each.name == candidate.waived), None)
         for claim, limit in claims_of(self.matrix, candidate.release, self.request):
             if not self.takes_part(claim.name) or self._passed_over(claim):
                 continue
-            if candidate.waived and component.unless.get(claim.name) == candidate.waived:
-                yield Need(name=candidate.waived, condition=self._stand_in(candidate), cause=claim)
+            if waiver and claim.name in waiver.on:
+                yield Need(name=waiver.name, condition=waiver.condition, cause=claim)
             else:
                 yield Need(name=claim.name, condition=claim.condition, cause=claim, limit=limit)
-
-    def _stand_in(self, candidate: Candidate) -> Condition:
-        """The version of what stands in: that of the component itself (cuda-compat 12.1 for cuda 12.1.1), or, for an
-        image, of the one inside it that it stands in for."""
-        assert candidate.release
-        inside = [
-            version
-            for name, version in candidate.release.provides.items()
-            if (part := self._component(name)) and candidate.waived in part.unless.values()
-        ]
-        major, minor = (inside or [candidate.version])[0].split(".")[:2]
-        return Condition(any=(f"=={major}.{minor}",))
 
     def _passed_over(self, claim: Claim) -> bool:
         """Lines that the request ignores, and claims between parts that a vendor has put together himself."""
         if self.request.ignored and line_of(claim) in self.request.ignored:
             return True
-        owner = claim.owner.partition(" ")[0]
-        return (owner, claim.name) in self._vouched or (claim.name in self._assembled and owner in self._assembled)
+        return claim.name in self._assembled and claim.owner.partition(" ")[0] in self._assembled
 
     @cached_property
     def _assembled(self) -> frozenset[str]:
         """What the pinned container images bring: NVIDIA builds its TensorFlow for other versions than the wheel's."""
-        images = [self._component(pin.name) for pin in self.request.pins]
-        releases = [release for image in images if image and image.kind == "component" for release in image.releases]
+        images = [(self._component(pin.name), pin) for pin in self.request.pins]
+        releases = [
+            release
+            for image, pin in images
+            if image and image.kind == "component"
+            for release in image.releases
+            if pin.condition.admits(release.version)
+        ]
         return frozenset(name for release in releases for name in release.provides)
-
-    @cached_property
-    def _vouched(self) -> frozenset[tuple[str, str]]:
-        """(partner, name): claims of a partner that every release which a pin admits was put together against."""
-        found: set[tuple[str, str]] = set()
-        for pin in self.request.pins:
-            component = self._component(pin.name)
-            releases = [each for each in component.releases if pin.condition.admits(each.version)] if component else []
-            pairs = [{(p, name) for p, names in each.vouches.items() for name in names} for each in releases]
-            found |= set.intersection(*pairs) if pairs else set()
-        return frozenset(found)
 
     def optional(self, need: Need) -> bool:
         """Whether absence satisfies a need: a limit, on what is not a fact of this host or model."""
         return need.limit and need.name not in self.request.known
-
-
-def claims_of(matrix: Matrix, release: Release, request: Request) -> Iterator[tuple[Claim, bool]]:
-    """What a release claims for what the request is about, and whether it is a mere limit."""
-    fact = matrix.component(release.component).kind in FACTS
-    for claim in release.requires:
-        yield claim, fact
-    for claim in (*(release.gpu if request.on_gpu else ()), *(release.ptx if request.ptx else ())):
-        yield claim, fact
-    for claim in release.beside:
-        yield claim, True
-    for claim in _provided(matrix, release):
-        yield claim, fact
-    for claim in request.measured.get((release.component, release.version), ()):
-        yield claim, False
-
-
-def _provided(matrix: Matrix, release: Release) -> Iterator[Claim]:
-    """What comes inside a release, as claims; names without a file (a driver's own CUDA) are only shown."""
-    for name, version in release.provides.items():
-        if not matrix.has(name):
-            continue
-        ceiling = matrix.component(name).kind == "model"  # onnx 1.14 brings opset 19, and knows all before it
-        condition = Condition(any=(f"<={version}",) if ceiling else _named(version))
-        owner = f"{release.component} {release.version}"
-        yield Claim(
-            owner=owner, name=name, condition=condition, source=release.source, evidence=release.evidence, note=INSIDE
-        )
-
-
-def _named(version: str) -> tuple[str, ...]:
-    """`8.6.1.6` names our 8.6.1 as well, whose row has no build number; `3.10` names every 3.10.x."""
-    if version[0].isalpha():  # words, as gpu-class has them
-        return (version,)
-    if not version.replace(".", "").isdigit():  # a pre-release or a local version: PEP 440 knows no wildcard there
-        return (f"=={version}",)
-    shorter = version.rpartition(".")[0]
-    return (f"=={version}.*", f"=={shorter}") if version.count(".") > 2 else (f"=={version}.*",)

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from envctl.claims import claims_of
 from envctl.explain import MAX_LINES, no_stack
 from envctl.matrix import Matrix, load
 from envctl.proof import Proof, minimal
 from envctl.request import Known, Pin, Request, line_of, without_fact, without_pin
 from envctl.solver import Conflict, Stack, solve
 from envctl.versions import parse_pin
-from envctl.world import claims_of
 from tests import solver_worlds as worlds
 from tests.test_solver import OPEN, REAL
 

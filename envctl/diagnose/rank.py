@@ -1,0 +1,123 @@
+"""Places of patterns and facts of a host -> causes, the likeliest first; or none, when nothing tells. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from envctl.diagnose.rules import Rule, Weigh
+from envctl.diagnose.scan import Hit
+
+WINDOW = 60  # lines within which all patterns of one rule must be
+KNOWN = 20  # below this nothing is said
+SURE = 70
+RIVAL = 12  # causes this close are not told apart
+MOST = 4
+Confidence = Literal["sure", "likely", "possible"]
+Hits = Mapping[str, Sequence[Hit]]
+Facts = Mapping[str, str | None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cause:
+    """One explanation: what it is, the line that tells, how sure that is and what made it more or less so."""
+
+    rule: Rule
+    cause: str
+    fix: tuple[str, ...]
+    hit: Hit
+    score: int
+    confidence: Confidence
+    because: tuple[str, ...]
+
+
+def causes(rules: Iterable[Rule], hits: Hits, facts: Facts) -> list[Cause]:
+    """The causes that fit, the likeliest first; equal ones in the order of their lines. Empty: not known."""
+    found = []
+    for rule in rules:
+        place = _place(rule, hits)
+        if place:
+            found.append(_weighed(rule, place, hits, facts))
+    found = [each for each in found if each[0] >= KNOWN]
+    found.sort(key=lambda each: (-each[0], each[2].number))
+    strong = [each for each in found if each[0] >= found[0][0] - 45][:MOST]
+    return [_cause(each, strong) for each in strong]
+
+
+_Weighed = tuple[int, Rule, Hit, tuple[str, ...]]
+
+
+def _place(rule: Rule, hits: Hits) -> Hit | None:
+    """The line that tells, when all that the rule asks for is near it and nothing speaks against it."""
+    if any(hits.get(pattern) for pattern in rule.absent):
+        return None
+    places = [hit for pattern in rule.line for hit in hits.get(pattern, ())]
+    fitting = [hit for hit in places if all(_is_near(hit, hits.get(pattern, ())) for pattern in rule.near)]
+    return min(fitting, key=lambda hit: (-len(hit.groups), hit.number), default=None)
+
+
+def _is_near(hit: Hit, others: Sequence[Hit]) -> bool:
+    return any(abs(hit.number - other.number) <= WINDOW for other in others)
+
+
+def _weighed(rule: Rule, place: Hit, hits: Hits, facts: Facts) -> _Weighed:
+    """The rule's score with all that speaks for and against it, in words."""
+    score, because = rule.score, []
+    for weigh in rule.weigh:
+        word = _holds(weigh, hits, facts)
+        if word:
+            score += weigh.by
+            because.append(f"{'more' if weigh.by > 0 else 'less'} likely: {word}")
+    return score, rule, place, tuple(because)
+
+
+def _holds(weigh: Weigh, hits: Hits, facts: Facts) -> str:
+    """What holds, in words; "" when it does not or is not known."""
+    if weigh.seen:
+        places = hits.get(weigh.seen)
+        return f"line {places[0].number} says {places[0].text[:80]!r}" if places else ""
+    value = facts.get(weigh.fact)
+    if value is None or not _compares(value, weigh.operator, weigh.value):
+        return ""
+    return f"this host has {weigh.fact} {value[:40]}"
+
+
+def _compares(value: str, operator: str, wanted: str) -> bool:
+    if operator == "is":
+        return value.lower() == wanted.lower()
+    if operator == "has":
+        return wanted.lower() in value.lower()
+    lower = _numbers(value) < _numbers(wanted)
+    return lower if operator == "below" else not lower
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", text)[:4])
+
+
+def _cause(each: _Weighed, all_of_them: Sequence[_Weighed]) -> Cause:
+    score, rule, hit, because = each
+    words = dict.fromkeys(re.findall(r"\{(\w+)\}", rule.cause + "".join(rule.fix)), "…") | dict(hit.groups)
+    return Cause(
+        rule=rule,
+        cause=_filled(rule.cause, words),
+        fix=tuple(_filled(step, words) for step in rule.fix),
+        hit=hit,
+        score=score,
+        confidence=_confidence(each, all_of_them),
+        because=because,
+    )
+
+
+def _filled(text: str, words: Mapping[str, str]) -> str:
+    return re.sub(r"\{(\w+)\}", lambda found: words[found[1]], text)
+
+
+def _confidence(each: _Weighed, all_of_them: Sequence[_Weighed]) -> Confidence:
+    """Sure is what is specific and has no rival on the same line."""
+    rivals = [other for other in all_of_them if other is not each and other[2].number == each[2].number]
+    if each[0] >= SURE and all(other[0] < each[0] - RIVAL for other in rivals):
+        return "sure"
+    return "likely" if each[0] >= 45 else "possible"

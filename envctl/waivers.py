@@ -1,0 +1,61 @@
+"""What stands in for a claim: forward compatibility for a driver, a release that was put together with its partner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from envctl.matrix import Matrix
+from envctl.release import Component, Release
+from envctl.request import Request
+from envctl.versions import Condition
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waiver:
+    """Beside `name` in one of these versions, a release's claims on the names in `on` need not hold."""
+
+    name: str
+    on: tuple[str, ...]
+    condition: Condition
+
+
+def stand_ins(matrix: Matrix, request: Request) -> frozenset[str]:
+    """Components that may stand in for a claim: those of which all that they ask of the host is known, not open."""
+    if request.stand_ins is not None:
+        return request.stand_ins
+    named = {name for component in map(matrix.component, matrix.names()) for name in component.unless.values()}
+    return frozenset(name for name in named if _all_known(matrix, request, name))
+
+
+def _all_known(matrix: Matrix, request: Request, name: str) -> bool:
+    releases = matrix.component(name).releases if matrix.has(name) else ()
+    return all(claim.name in request.known for release in releases[:1] for claim in release.requires)
+
+
+def waivers(matrix: Matrix, request: Request, component: Component, release: Release) -> Iterator[Waiver]:
+    """Everything that could stand in for a claim of a release."""
+    allowed = stand_ins(matrix, request)
+    for claimed, name in component.unless.items():
+        if name in allowed:
+            yield Waiver(name=name, on=(claimed,), condition=_of_the_same_version(matrix, release, name))
+    for name in dict.fromkeys([request.engine, *(pin.name for pin in request.pins)]):
+        yield from _vouched(matrix, name, component)
+
+
+def _vouched(matrix: Matrix, name: str, partner: Component) -> Iterator[Waiver]:
+    """Releases of `name` that were put together with the partner."""
+    releases = matrix.component(name).releases if matrix.has(name) else ()
+    vouching = [release for release in releases if partner.name in release.vouches]
+    if vouching:
+        versions = tuple(f"=={release.version}" for release in vouching)
+        yield Waiver(name=name, on=vouching[0].vouches[partner.name], condition=Condition(any=versions))
+
+
+def _of_the_same_version(matrix: Matrix, release: Release, name: str) -> Condition:
+    """The version of what stands in: that of the release itself (cuda-compat 12.1 for cuda 12.1.1), or, for an image,
+    of the part inside it that it stands in for."""
+    parts = [(matrix.component(part), version) for part, version in release.provides.items() if matrix.has(part)]
+    inside = [version for part, version in parts if name in part.unless.values()]
+    major, minor = (inside or [release.version])[0].split(".")[:2]
+    return Condition(any=(f"=={major}.{minor}",))
