@@ -164,10 +164,13 @@ class World:
                 yield Need(name=claim.name, condition=claim.condition, cause=claim, limit=limit)
 
     def _passed_over(self, claim: Claim) -> bool:
-        """Lines that the request ignores, and claims between parts that a vendor has put together himself."""
+        """Lines that the request ignores, and what parts of a vendor's image ask of other software: its host and GPU
+        are ours, what stands beside them in the image is his affair."""
         if self.request.ignored and line_of(claim) in self.request.ignored:
             return True
-        return claim.name in self._assembled and claim.owner.partition(" ")[0] in self._assembled
+        component = self._component(claim.name)
+        software = component is not None and component.kind in ("engine", "component", "package")
+        return software and claim.owner.partition(" ")[0] in self._assembled
 
     @cached_property
     def _assembled(self) -> frozenset[str]:
