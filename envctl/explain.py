@@ -37,7 +37,14 @@ def _reasons(matrix: Matrix, request: Request, proof: Proof) -> list[Reason]:
     """The proof in lines: what was asked for, what releases claim, what this host has."""
     said = [_said(pin) for pin in proof.pins]
     facts = [_fact(request, name) for name in proof.facts]
-    return said + _cut(_because(claims(matrix, request, proof)), MAX_LINES - len(said + facts)) + facts
+    telling = [claim for claim in claims(matrix, request, proof) if not _holds(request, claim)]
+    return said + _cut(_because(telling), MAX_LINES - len(said + facts)) + facts
+
+
+def _holds(request: Request, claim: Claim) -> bool:
+    """Whether a fact asks of another what it has: such a line only leads from the one to the other."""
+    owner, here = claim.owner.split()[0], request.known.get(claim.name)
+    return owner in request.known and here is not None and any(map(claim.condition.admits, here.values))
 
 
 def _because(found: Iterable[Claim]) -> list[Reason]:

@@ -17,7 +17,7 @@ from envctl.versions import Condition, boundaries, is_bits
 from envctl.world import World
 
 FAR = "99999"  # newer than any version that a claim names
-TRIES = 8  # nearest versions that are tried for a pin; narrowing has left out most that cannot work
+TRIES = 20  # nearest versions that are tried for a pin; narrowing has left out most that cannot work
 
 
 def hints(matrix: Matrix, conflict: Conflict, proof: Proof | None) -> list[str]:
@@ -39,6 +39,8 @@ def _other_pins(matrix: Matrix, request: Request) -> Iterator[str]:
     """The nearest version that each pin could be changed to."""
     for pin in request.pins:
         free = without_pin(request, pin)
+        if isinstance(solve(matrix, free), Conflict):
+            continue
         for version in _nearest(_possible(matrix, free, pin), boundaries(pin.condition))[:TRIES]:
             instead = Pin(name=pin.name, condition=Condition(any=(f"=={version}",)), said=f"{pin.name} {version}")
             answer = solve(matrix, replace(free, pins=(*free.pins, instead)))
@@ -107,6 +109,7 @@ def _other_fact(matrix: Matrix, request: Request, proof: Proof, name: str) -> It
 
 def _nearest_value(matrix: Matrix, request: Request, name: str, conditions: list[Condition]) -> Iterator[str]:
     named = {value for condition in conditions for value in boundaries(condition)}
+    named |= {release.version for release in matrix.component(name).releases} if matrix.has(name) else set()
     for value in _nearest(named, request.known[name].values):
         answer = _with_fact(matrix, request, name, value)
         if isinstance(answer, Stack):

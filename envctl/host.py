@@ -15,7 +15,8 @@ from typing import Any, TypeAlias
 
 from envctl.tree import payload
 
-PROBES = ("system", "nvidia")
+PROBES = ("system", "nvidia")  # what a solve needs; a doctor asks them all
+ALL_PROBES = ("system", "pythons", "nvidia", "libraries", "containers")
 PROBE_SECONDS = 5.0
 Probes: TypeAlias = "list[tuple[str, subprocess.Popen[bytes]]]"
 
@@ -63,11 +64,6 @@ def start_probes(names: Sequence[str] = PROBES, root: Path | None = None, record
         )
         for name in names
     ]
-
-
-def all_probes() -> list[str]:
-    """The names of every probe there is."""
-    return sorted(path.stem for path in payload("probes").glob("*.py") if path.stem != "machine")
 
 
 def collect(running: Probes, seconds: float = PROBE_SECONDS) -> HostFacts:

@@ -51,6 +51,10 @@ class Matrix:
                     self._lines.setdefault(claim.name, set()).update(boundaries(claim.condition))
         return self._lines.get(name, set())
 
+    def in_words(self, name: str) -> bool:
+        """Whether claims on a component name words (`avx2,fma`) and not versions."""
+        return any(claim.name == name and is_bits(claim.condition.any[0]) for claim in self._all_claims())
+
     def _all_claims(self) -> Iterator[Claim]:
         for component in map(self.component, self.names()):
             for release in component.releases:

@@ -22,10 +22,14 @@ class Pin:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Known:
-    """The values a component can have here, best first, and what says so. No value: known to be absent."""
+    """The values a component can have here, best first, and what says so. No value: known to be absent.
+
+    `together`: all of them are here at once (two GPUs), and one of them will do.
+    """
 
     values: tuple[str, ...]
     origin: str
+    together: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,6 +21,8 @@ from envctl.release import Claim
 from envctl.request import Known, Pin, Request
 from envctl.world import Candidate, Need, World
 
+ANY = ">=0"  # what a package index says of a requirement without a bound
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choice:
@@ -145,8 +147,8 @@ def _constraints(found: list[tuple[str, Any]]) -> dict[str, tuple[str, ...]]:
     for name, condition in found:
         if len(condition.any) > 1:
             raise ValueError(f"a claim on the Python package {name} must be one specifier, not {condition}")
-        constraints[name] = (*constraints.get(name, ()), *condition.any)
-    return constraints
+        constraints[name] = (*constraints.get(name, ()), *(spec for spec in condition.any if spec != ANY))
+    return {name: specs for name, specs in constraints.items() if specs}
 
 
 def _asked(world: World, name: str) -> bool:
@@ -159,6 +161,8 @@ def _choice(world: World, candidate: Candidate, needs: list[Need]) -> Choice:
     said += [_why(need.cause, candidate.name) for need in needs if need.name == candidate.name]
     known = world.request.known.get(candidate.name)
     source = known.origin if known else candidate.release.source if candidate.release else ""
+    if known and known.together:
+        said.append(f"one of several; left out: {', '.join(v for v in known.values if v != candidate.version)}")
     why = tuple(dict.fromkeys(said)) or ("newest that fits",)
     return Choice(name=candidate.name, version=candidate.version, source=source, why=why)
 

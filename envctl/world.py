@@ -74,21 +74,44 @@ class World:
 
     def _releases(self, name: str) -> Iterator[Candidate]:
         component = self._component(name)
-        for release in sorted(component.releases if component else (), key=self._rank):
+        releases = sorted(component.releases if component else (), key=self._rank)
+        last = set(component.unless.values()) if component else set()  # what the host should do without, if it can
+        waived = [(release, waiver.name) for release in releases for waiver in self._waivers(name, release)]
+        for release in releases:
             yield Candidate(name=name, version=release.version, release=release)
-            for waiver in self._waivers(name, release):
-                yield Candidate(name=name, version=release.version, release=release, waived=waiver.name)
+            for each, waiver in waived:
+                if each is release and waiver not in last:
+                    yield Candidate(name=name, version=release.version, release=release, waived=waiver)
+        for release, waiver in waived:
+            if waiver in last:
+                yield Candidate(name=name, version=release.version, release=release, waived=waiver)
 
     def _package(self, name: str) -> Iterator[Candidate]:
-        """The versions of a pinned Python package: its rows, or, where the pin admits none of them, those at which
-        conditions draw a line (of packages more versions exist than rows)."""
+        """The versions of a Python package: its rows, and, where no pin admits one of them, those at which conditions
+        draw a line (of packages more versions exist than rows)."""
         component = self._component(name)
-        rows = component.releases if component else ()
-        if any(self._pinned(name, release.version) for release in rows):
-            yield from (Candidate(name=name, version=release.version, release=release) for release in rows)
-            return
-        for version in sorted(self.matrix.lines_drawn(name) | self._lines_of_pins(name), key=Version, reverse=True):
-            yield Candidate(name=name, version=version)
+        rows = {release.version: release for release in (component.releases if component else ())}
+        lines = self._lines_of_pins(name)
+        told = bool(lines) and any(self._pinned(name, version) for version in rows)
+        for version in sorted(
+            {*rows, *(() if told else lines | self.matrix.lines_drawn(name))}, key=Version, reverse=True
+        ):
+            yield Candidate(name=name, version=version, release=rows.get(version))
+
+    @cached_property
+    def _contested(self) -> frozenset[str]:
+        """Packages that are pinned, or that two of what was asked for make claims on: that these go together is decided
+        here; of all others uv will say it."""
+        asked = dict.fromkeys([self.request.engine, *(pin.name for pin in self.request.pins)])
+        claimed = [name for each in asked for name in self._claimed_by(each)]
+        return frozenset({name for name in claimed if claimed.count(name) > 1} | set(asked))
+
+    def _claimed_by(self, name: str) -> set[str]:
+        """The packages that what is asked for of a component makes claims on."""
+        component = self._component(name) if name not in self.request.known else None
+        releases = [each for each in (component.releases if component else ()) if self._pinned(name, each.version)]
+        claims = [claim for each in releases for claim, _ in claims_of(self.matrix, each, self.request)]
+        return {claim.name for claim in claims if self.is_package(claim.name)}
 
     def _pinned(self, name: str, version: str) -> bool:
         return all(pin.condition.admits(version) for pin in self.request.pins if pin.name == name)
@@ -140,8 +163,8 @@ class World:
         known = self.request.known.get(name)
         if known is not None:
             return bool(known.values) or name not in self.request.deferred
-        if self.is_package(name):  # what a person pins must meet the claims on it, here and not only in uv
-            return any(pin.name == name for pin in self.request.pins)
+        if self.is_package(name):
+            return name in self._contested
         component = self._component(name)
         return component is not None and component.kind in ("engine", "component")
 

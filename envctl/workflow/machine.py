@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from packaging.version import InvalidVersion, Version
+
 from envctl.errors import BadInput
 from envctl.host import HostFacts, read_host
 from envctl.matrix import Matrix
@@ -40,7 +42,7 @@ def read_system(text: str) -> str:
     """`ubuntu-22.04`, `Ubuntu 22.04` and `22.04+ubuntu` are one system: the last."""
     found = re.fullmatch(r"(?P<name>[a-z]+)[ -]?(?P<release>[\d.]+)", text.lower())
     found = found or re.fullmatch(r"(?P<release>[\d.]+)\+(?P<name>[a-z]+)", text.lower())
-    if not found:
+    if not found or found["name"] == "windows":
         raise BadInput(f"{text!r} is not a Linux distribution with its release", do=["for example os=ubuntu22.04"])
     return f"{found['release']}+{found['name']}"
 
@@ -49,17 +51,19 @@ def _this_machine() -> dict[str, Known]:
     """The facts of this machine; one that it has not (a driver) is known to be absent."""
     from envctl.runner.local import LocalRunner
 
-    found = _known(read_host())
+    found = known_of(read_host())
     return found | {"python": Known(values=tuple(LocalRunner().pythons()), origin="CPythons found on this host")}
 
 
-def _known(host: HostFacts) -> dict[str, Known]:
+def known_of(host: HostFacts) -> dict[str, Known]:
+    """What the probes told, as facts for the solver; what is told to be absent has no value."""
     known = {}
     for name in PROBED:
         fact = host.facts.get(name)
         if fact:
             values = tuple(fact.value.split()) if fact.value and name == "gpu" else (fact.value,) if fact.value else ()
-            known[name] = Known(values=values, origin=fact.origin if fact.value else fact.error)
+            origin = fact.origin if fact.value else fact.error
+            known[name] = Known(values=values, origin=origin, together=len(values) > 1)
     return known
 
 
@@ -94,9 +98,22 @@ def _fact(matrix: Matrix, name: str, value: str, origin: str) -> Known:
         return Known(values=(), origin=origin)
     if name == "os":
         return Known(values=(read_system(value),), origin=origin)
-    if value[0].isalpha():
+    if matrix.in_words(name):
         return Known(values=(value.replace(",", " "),), origin=origin)
+    values = tuple(_version(name, each) for each in value.split(","))
     if name == "driver" and value.isdigit():
         pin = Pin(name=name, condition=parse_pin(name, value), said=f"{origin} ({name}={value}, any release of it)")
         return values_of(matrix, pin)
-    return Known(values=tuple(value.split(",")), origin=origin)
+    return Known(values=values, origin=origin, together=len(values) > 1)
+
+
+def _version(name: str, text: str) -> str:
+    """A version; of a GPU the compute capability, also as compilers write it (sm_86)."""
+    compiler = re.fullmatch(r"(?:sm|compute)_?(\d+)(\d)a?", text)
+    text = f"{compiler[1]}.{compiler[2]}" if compiler and name == "gpu" else text
+    try:
+        Version(text)
+    except InvalidVersion:
+        do = ["a compute capability, for example gpu=8.9"] if name == "gpu" else [f"for example {name}=1.2.3"]
+        raise BadInput(f"--host: {name}={text} is not a version", do=do) from None
+    return text

@@ -87,7 +87,8 @@ def _request(matrix: Matrix, engine: str, pins: tuple[Pin, ...], host: str) -> R
     known = machine(matrix, host)
     inside = INSIDE_AN_IMAGE if any(pin.name.endswith("-container") for pin in pins) else frozenset()
     known = {name: fact for name, fact in known.items() if name not in inside}
-    on_gpu = any(known[name].values for name in ("driver", "gpu") if name in known)
+    told = known.get("gpu", known.get("driver"))
+    on_gpu = bool(told and told.values)
     return Request(
         engine=engine,
         pins=pins,
