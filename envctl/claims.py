@@ -15,11 +15,12 @@ INSIDE = "inside"  # the note of claims that say what a release contains
 
 def claims_of(matrix: Matrix, release: Release, request: Request) -> Iterator[tuple[Claim, bool]]:
     """What a release claims for what the request is about, and whether it is a mere limit."""
-    fact = matrix.component(release.component).kind in FACTS
+    kind = matrix.component(release.component).kind
+    fact = kind in FACTS
     for claim in release.requires:
         yield claim, fact
     for claim in (*(release.gpu if request.on_gpu else ()), *(release.ptx if request.ptx else ())):
-        yield claim, fact
+        yield claim, fact and kind != "package"  # a wheel for the GPU (torch) brings its CUDA
     for claim in release.beside:
         yield claim, True
     for claim in _provided(matrix, release):

@@ -17,7 +17,7 @@ from envctl.versions import Condition, boundaries, is_bits
 from envctl.world import World
 
 FAR = "99999"  # newer than any version that a claim names
-TRIES = 20  # nearest versions that are tried for a pin; narrowing has left out most that cannot work
+TRIES = 40  # nearest versions that are tried for a pin; narrowing has left out most that cannot work
 
 
 def hints(matrix: Matrix, conflict: Conflict, proof: Proof | None) -> list[str]:

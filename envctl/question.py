@@ -83,9 +83,15 @@ def request_for(matrix: Matrix, items: tuple[Pin, ...]) -> Request:
         pins=items,
         known=known,
         deferred=frozenset(name for name, kind in kinds.items() if kind in ("host", "model")) - set(known),
-        on_gpu=bool(names & GPU_SIDE),
+        on_gpu=bool(names & GPU_SIDE) or any(_for_gpus(matrix, name) for name in names),
         foreign=OTHER_SYSTEMS - names,
     )
+
+
+def _for_gpus(matrix: Matrix, name: str) -> bool:
+    """Whether a component cannot do without CUDA: then what stands beside it is meant for a GPU too."""
+    newest = matrix.component(name).releases[:1]
+    return any(claim.name == "cuda" for release in newest for claim in release.requires)
 
 
 def values_of(matrix: Matrix, item: Pin) -> Known:

@@ -123,7 +123,8 @@ def _stack(world: World, chosen: list[Candidate]) -> Stack:
     cuda = next((candidate.version for candidate in chosen if candidate.name == "cuda"), "")
     packages += [(c.name, c.condition) for c in open_ if world.is_package(c.name) and _of_this_cuda(c.name, cuda)]
     unmet = tuple(claim for claim in open_ if not world.is_package(claim.name) and _asked(world, claim.name))
-    choices = {each.name: _choice(world, each, needs) for each in chosen if not world.is_package(each.name)}
+    shown = [each for each in chosen if each.name == request.engine or not world.is_package(each.name)]
+    choices = {each.name: _choice(world, each, needs) for each in shown}
     return Stack(engine=request.engine, choices=choices, constraints=_constraints(packages), unmet=unmet)
 
 
