@@ -6,7 +6,7 @@ Most conflicts show here already, with the pins, facts and claims that led to th
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import itemgetter
 
@@ -62,12 +62,13 @@ class Blame:
     lines: frozenset[Line]
 
 
-def narrow(world: World) -> Domains:
+def narrow(world: World, decided: Mapping[str, Candidate] | None = None) -> Domains:
     """The candidates that are left when each whose needs nothing satisfies is gone, then those that needed it …"""
     domains = Domains(world=world)
     roots = [need for need in world.roots() if world.candidates(need.name) or world.takes_part(need.name)]
     for need in roots:
         _reach(domains, need.name)
+    domains.left.update({name: {candidate: None} for name, candidate in (decided or {}).items()})
     must = {need.name for need in roots} | set(world.request.known)
     for need in roots:
         _drop(domains, need.name, need)
@@ -149,6 +150,8 @@ def blame(domains: Domains, wiped: str) -> Blame:
         if isinstance(need.cause, Claim):
             lines.add(line_of(need.cause))
             facts.update({need.name} & set(domains.world.request.known))
+        if need.limit:  # it holds because its target is there, and that a pin may have said
+            pins |= {pin for pin in domains.world.request.pins if pin.name == need.name}
     return Blame(
         pins=frozenset(pins | _pins_of_the_roots(domains, wiped)), facts=frozenset(facts), lines=frozenset(lines)
     )

@@ -68,15 +68,18 @@ def _needed(matrix: Matrix, request: Request, asked: tuple[Pin, ...]) -> tuple[P
 
 
 def lines_of(world: World) -> list[Line]:
-    """Every line that a search from the engine and the pins can meet, nearest first."""
+    """Every line that a search from the engine and the pins can meet, nearest first; those too that count only when a
+    pin or a fact is left out."""
     names = list(dict.fromkeys(need.name for need in world.roots()))
     found: dict[Line, None] = {}
     for name in names:
-        for need in [need for candidate in world.candidates(name) for need in world.needs(candidate)]:
-            if isinstance(need.cause, Claim):
-                found.setdefault(line_of(need.cause))
-            if need.name not in names:
-                names.append(need.name)
+        releases = [candidate.release for candidate in world.candidates(name) if candidate.release]
+        for claim in _claims(world.matrix, releases, world.request):
+            found.setdefault(line_of(claim))
+            if claim.name not in names:
+                names.append(claim.name)
+        needs = [need.name for candidate in world.candidates(name) for need in world.needs(candidate)]
+        names += [need for need in dict.fromkeys(needs) if need not in names]
     return list(found)
 
 

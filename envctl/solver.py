@@ -12,15 +12,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from packaging.version import Version
-from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, Resolver
+from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, ResolutionTooDeep
+from resolvelib.resolvers import Resolution
 
 from envctl.claims import claims_of
+from envctl.errors import JobFailed
 from envctl.matrix import Matrix
 from envctl.narrow import Domains, narrow
 from envctl.release import Claim
 from envctl.request import Known, Pin, Request
 from envctl.world import Candidate, Need, World
 
+ROUNDS = 10_000
 ANY = ">=0"  # what a package index says of a requirement without a bound
 
 
@@ -102,17 +105,61 @@ class _Provider(AbstractProvider[Any, Any, str]):
 
 
 def solve(matrix: Matrix, request: Request) -> Stack | Conflict:
-    """The stack with the newest engine that satisfies every pin, claim and fact, or the conflict."""
+    """The stack that satisfies every pin, claim and fact, or the conflict.
+
+    Of all such stacks the best: components are decided one after another (the engine, what is pinned, the alphabet, of
+    those that the decided ones need), and each gets the first of its versions with which a stack is still possible.
+    """
     world = World(matrix=matrix, request=request)
-    domains = narrow(world)
+    found = _search(world, {})
+    return Conflict(request=request) if found is None else _stack(world, list(_improved(world, found).values()))
+
+
+def _search(world: World, decided: Mapping[str, Candidate]) -> dict[str, Candidate] | None:
+    """Any stack with what is decided; None where there is none. resolvelib may change a decision later on instead of
+    what came after it, so that its answer need not be the best."""
+    domains = narrow(world, decided)
     if domains.wiped():
-        return Conflict(request=request)
+        return None
     roots = [need for need in world.roots() if need.name in domains.left]
     try:
-        result = Resolver(_Provider(world, domains), BaseReporter()).resolve(roots, max_rounds=10_000)
+        state = Resolution(_Provider(world, domains), BaseReporter()).resolve(roots, max_rounds=ROUNDS)
     except ResolutionImpossible:
-        return Conflict(request=request)
-    return _stack(world, [candidate for candidate in result.mapping.values() if candidate.version])
+        return None
+    except ResolutionTooDeep as error:
+        do = ["pin more of what you know, for example --python and --cuda"]
+        raise JobFailed(f"the search for a stack was given up after {ROUNDS} steps", do=do) from error
+    return {name: candidate for name, candidate in state.mapping.items() if candidate.version}
+
+
+def _improved(world: World, found: dict[str, Candidate]) -> dict[str, Candidate]:
+    """The best stack, from any: where a component could have an earlier candidate, that one is tried."""
+    decided: dict[str, Candidate] = {}
+    while open_ := _needed(world, decided, found):
+        name = min(open_, key=lambda name: _rank(world, name))
+        for candidate in _admitted(world, decided, name):
+            better = found if candidate == found[name] else _search(world, {**decided, name: candidate})
+            if better is not None:
+                found, decided[name] = better, candidate
+                break
+    return decided
+
+
+def _needed(world: World, decided: Mapping[str, Candidate], found: Mapping[str, Candidate]) -> set[str]:
+    """What must still be decided: what was asked for, and what the decided ones need and is there."""
+    needs = [*world.roots(), *(need for candidate in decided.values() for need in world.needs(candidate))]
+    return {need.name for need in needs if need.name in found and not world.optional(need)} - set(decided)
+
+
+def _rank(world: World, name: str) -> tuple[bool, bool, str]:
+    return name != world.request.engine, all(pin.name != name for pin in world.request.pins), name
+
+
+def _admitted(world: World, decided: Mapping[str, Candidate], name: str) -> list[Candidate]:
+    """The candidates of a component that the pins and what is decided admit, best first."""
+    needs = [*world.roots(), *(need for candidate in decided.values() for need in world.needs(candidate))]
+    conditions = [need.condition for need in needs if need.name == name and need.condition]
+    return [each for each in world.candidates(name) if all(c.admits(each.version) for c in conditions)]
 
 
 def _stack(world: World, chosen: list[Candidate]) -> Stack:

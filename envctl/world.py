@@ -64,7 +64,13 @@ class World:
     def _choose(self, name: str) -> Iterator[Candidate]:
         if name in self.request.known:
             return self._known(name)
-        return self._package(name) if self.is_package(name) and name != self.request.engine else self._releases(name)
+        return self._open_versions(name) if self._is_open(name) else self._releases(name)
+
+    def _is_open(self, name: str) -> bool:
+        """Whether a component has more versions than rows, and takes part only where that is asked for."""
+        component = self._component(name)
+        unknown = name in self.request.deferred and component is not None and component.kind in ("host", "model")
+        return (unknown or self.is_package(name)) and name != self.request.engine
 
     def _known(self, name: str) -> Iterator[Candidate]:
         component = self._component(name)
@@ -86,17 +92,18 @@ class World:
             if waiver in last:
                 yield Candidate(name=name, version=release.version, release=release, waived=waiver)
 
-    def _package(self, name: str) -> Iterator[Candidate]:
-        """The versions of a Python package: its rows, and, where no pin admits one of them, those at which conditions
-        draw a line (of packages more versions exist than rows)."""
+    def _open_versions(self, name: str) -> Iterator[Candidate]:
+        """The versions of what has more than its rows (packages, hosts that are pinned): the rows, and, where no pin
+        admits one of them, those at which conditions draw a line, with one just above each."""
         component = self._component(name)
-        rows = {release.version: release for release in (component.releases if component else ())}
-        lines = self._lines_of_pins(name)
-        told = bool(lines) and any(self._pinned(name, version) for version in rows)
-        for version in sorted(
-            {*rows, *(() if told else lines | self.matrix.lines_drawn(name))}, key=Version, reverse=True
-        ):
-            yield Candidate(name=name, version=version, release=rows.get(version))
+        rows = {Version(release.version): release for release in (component.releases if component else ())}
+        pinned = self._lines_of_pins(name)
+        told = bool(pinned) and any(self._pinned(name, str(version)) for version in rows)
+        lines = set() if told else pinned | self.matrix.lines_drawn(name)
+        between = {Version(f"{line}.0.1") for line in lines if line.replace(".", "").isdigit()}
+        for version in sorted({*rows, *map(Version, lines), *between}, reverse=True):
+            release = rows.get(version)
+            yield Candidate(name=name, version=release.version if release else str(version), release=release)
 
     @cached_property
     def _contested(self) -> frozenset[str]:
@@ -163,7 +170,7 @@ class World:
         known = self.request.known.get(name)
         if known is not None:
             return bool(known.values) or name not in self.request.deferred
-        if self.is_package(name):
+        if self._is_open(name) or self.is_package(name):
             return name in self._contested
         component = self._component(name)
         return component is not None and component.kind in ("engine", "component")
