@@ -87,8 +87,9 @@ def _after(version: Version) -> Version:
 
 
 def boundaries(condition: Condition) -> list[str]:
-    """The versions at which a condition changes its mind: those its specifiers name."""
-    named = [spec.version.removesuffix(".*") for text in condition.any for spec in _specifiers(text)]
+    """The versions at which a condition changes its mind: those its specifiers name; words have none."""
+    ranges = [text for text in condition.any if not is_bits(text)]
+    named = [spec.version.removesuffix(".*") for text in ranges for spec in _specifiers(text)]
     return list(dict.fromkeys(named))
 
 

@@ -73,7 +73,7 @@ def read_item(matrix: Matrix, word: str) -> Pin:
     if name == "os":
         condition = Condition(any=(f"=={read_system(rest)}",))
     elif kind == "host" and rest[0].isalpha():
-        condition = Condition(any=(rest.replace(" ", ","),))
+        condition = Condition(any=(rest.replace(" ", ",").replace("-", "_"),))
     else:
         condition = parse_pin(name, rest if sign in ("=", "==", "===") else sign + rest)
     return Pin(name=name, condition=condition, said=f"{name}{sign}{rest}")
