@@ -20,6 +20,7 @@ COMMANDS = (
     ["matrix", "ask"],
     ["matrix", "range"],
     ["matrix", "update"],
+    ["explain"],
     ["base"],
 )
 

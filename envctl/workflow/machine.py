@@ -60,7 +60,8 @@ def known_of(host: HostFacts) -> dict[str, Known]:
     known = {}
     for name in PROBED:
         fact = host.facts.get(name)
-        if fact:
+        absent = name in ("driver", "gpu") and fact is not None and "not recorded" not in fact.error
+        if fact and (fact.value or absent):
             values = tuple(fact.value.split()) if fact.value and name == "gpu" else (fact.value,) if fact.value else ()
             origin = fact.origin if fact.value else fact.error
             known[name] = Known(values=values, origin=origin, together=len(values) > 1)

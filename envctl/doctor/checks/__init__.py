@@ -3,5 +3,33 @@
 from __future__ import annotations
 
 from envctl.doctor.check import Check
+from envctl.doctor.checks import (
+    cdi,
+    cpu,
+    cuda,
+    disk,
+    docker,
+    docker_host,
+    driver,
+    driver_parts,
+    gpu,
+    gpu_health,
+    gpu_state,
+    image,
+    libraries,
+    limits,
+    network,
+    nvidia_container,
+    packages,
+    python,
+    system,
+    wsl,
+)  # fmt: skip
 
-CHECKS: tuple[Check, ...] = ()
+MODULES = (
+    cpu, system, limits, disk,
+    wsl, gpu, driver, driver_parts, gpu_health, gpu_state, cuda, libraries,
+    docker, nvidia_container, cdi, docker_host, image, network,
+    python, packages,
+)  # fmt: skip
+CHECKS: tuple[Check, ...] = tuple(check for module in MODULES for check in module.CHECKS)

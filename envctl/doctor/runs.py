@@ -1,0 +1,71 @@
+"""What runs on a machine: the newest version of every engine on GPU and CPU, or the one line why not. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from envctl.matrix import Matrix
+from envctl.narrow import narrow
+from envctl.proof import claims, minimal
+from envctl.release import Claim
+from envctl.request import Request
+from envctl.solver import Conflict, Stack, solve
+from envctl.world import World
+
+GPU_FACTS = ("gpu", "driver")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Runs:
+    """The newest versions of an engine; "" where there is none, then `why` says it. `unknown` facts were not told."""
+
+    engine: str
+    gpu: str = ""
+    cpu: str = ""
+    why: str = ""
+    unknown: tuple[str, ...] = ()
+
+
+def runs_here(matrix: Matrix, request: Request) -> list[Runs]:
+    """Every engine of the matrix, in the alphabet's order."""
+    names = [name for name in matrix.names() if matrix.component(name).kind == "engine"]
+    return [_runs(matrix, replace(request, engine=name, pins=())) for name in names]
+
+
+def _runs(matrix: Matrix, request: Request) -> Runs:
+    on_gpu, on_cpu = (solve(matrix, replace(request, on_gpu=gpu)) for gpu in (True, False))
+    found = {}
+    if isinstance(on_gpu, Stack) and uses_gpu(on_gpu) and not _unmet_gpu(on_gpu):
+        found["gpu"] = on_gpu.version(request.engine)
+    if isinstance(on_cpu, Stack) and not uses_gpu(on_cpu):
+        found["cpu"] = on_cpu.version(request.engine)
+    stacks = [stack for stack in (on_gpu, on_cpu) if isinstance(stack, Stack)]
+    unknown = sorted({claim.name for stack in stacks for claim in stack.unmet})
+    why = "" if found else _why(matrix, replace(request, on_gpu=True))
+    return Runs(engine=request.engine, unknown=tuple(unknown), why=why, **found)
+
+
+def uses_gpu(stack: Stack) -> bool:
+    """Whether a stack is for a GPU: it holds CUDA, or asks for one."""
+    return bool({"cuda", "gpu"} & {*stack.choices, *(claim.name for claim in stack.unmet)})
+
+
+def _unmet_gpu(stack: Stack) -> bool:
+    return any(claim.name in GPU_FACTS for claim in stack.unmet)
+
+
+def _why(matrix: Matrix, request: Request) -> str:
+    """The claim that a fact of this machine fails, or the last line of the proof."""
+    answer = solve(matrix, request)
+    if not isinstance(answer, Conflict):
+        return f"nothing is known of its {' and '.join(GPU_FACTS)}"
+    domains = narrow(World(matrix=matrix, request=request))
+    failed = [need.cause for need in domains.failed.values() if need.name in request.known]
+    causes = sorted((cause for cause in failed if isinstance(cause, Claim)), key=lambda c: not _by(request, c))
+    claim = (causes or claims(matrix, request, minimal(matrix, answer)))[0]
+    here = request.known[claim.name].values if claim.name in request.known else ()
+    return f"{claim.owner} needs {claim.name} {claim.condition}; here {claim.name} is {' '.join(here) or 'none'}"
+
+
+def _by(request: Request, claim: Claim) -> bool:
+    return claim.owner.startswith(f"{request.engine} ")
