@@ -12,7 +12,7 @@ import pytest
 from uv import find_uv_bin
 
 ROOT = Path(__file__).resolve().parent.parent
-DATA = ("matrices", "images", "probes")
+DATA = ("matrices", "images", "probes", "symptoms")
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from envctl.diagnose.rules import Rule, Weigh
 from envctl.diagnose.scan import Hit
@@ -15,9 +15,13 @@ KNOWN = 20  # below this nothing is said
 SURE = 70
 RIVAL = 12  # causes this close are not told apart
 MOST = 4
+ONLY_A_WARNING = 12  # what a rule loses when its line is a warning and errors stand elsewhere
+WARNING = re.compile(r"\[W(?:ARN\w*)?[\]:]|^\W*W\d* |[: ]W tensorflow|\bWARN(?:ING)?\b|Warning: |\[I\]|\bINFO\b")
+ERROR = re.compile(r"error|fatal|fail|abort|exception|\[E\]", re.IGNORECASE)
 Confidence = Literal["sure", "likely", "possible"]
 Hits = Mapping[str, Sequence[Hit]]
 Facts = Mapping[str, str | None]
+_Weighed: TypeAlias = "tuple[int, Rule, Hit, tuple[str, ...]]"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,11 +46,19 @@ def causes(rules: Iterable[Rule], hits: Hits, facts: Facts) -> list[Cause]:
             found.append(_weighed(rule, place, hits, facts))
     found = [each for each in found if each[0] >= KNOWN]
     found.sort(key=lambda each: (-each[0], each[2].number))
-    strong = [each for each in found if each[0] >= found[0][0] - 45][:MOST]
+    strong = [each for each in _told_apart(found) if each[0] >= found[0][0] - 45][:MOST]
     return [_cause(each, strong) for each in strong]
 
 
-_Weighed = tuple[int, Rule, Hit, tuple[str, ...]]
+def _told_apart(found: Sequence[_Weighed]) -> list[_Weighed]:
+    """The causes without families of whose line a better one already speaks."""
+    lines: set[int] = set()
+    kept = []
+    for each in found:
+        if not (each[1].generic and each[2].number in lines):
+            kept.append(each)
+        lines.add(each[2].number)
+    return kept
 
 
 def _place(rule: Rule, hits: Hits) -> Hit | None:
@@ -65,6 +77,8 @@ def _is_near(hit: Hit, others: Sequence[Hit]) -> bool:
 def _weighed(rule: Rule, place: Hit, hits: Hits, facts: Facts) -> _Weighed:
     """The rule's score with all that speaks for and against it, in words."""
     score, because = rule.score, []
+    if WARNING.search(place.text) and not ERROR.search(place.text):
+        score -= ONLY_A_WARNING
     for weigh in rule.weigh:
         word = _holds(weigh, hits, facts)
         if word:

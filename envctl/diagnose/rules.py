@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from envctl.diagnose.literal import literal_of
+from envctl.diagnose.literal import literals_of
 from envctl.errors import EnvctlError
 from envctl.tree import payload
 
@@ -23,7 +23,7 @@ EVIDENCE = ("documented", "measured", "second-hand", "unverified")
 OPERATORS = ("is", "below", "from", "has")
 LISTS = ("fix", "line", "near", "not", "examples")
 WORDS = ("id", "cause", "check", "severity", "source", "evidence")
-KEYS = frozenset({*LISTS, *WORDS, "score", "weigh"})
+KEYS = frozenset({*LISTS, *WORDS, "score", "weigh", "generic"})
 
 
 class RuleError(EnvctlError):
@@ -59,6 +59,7 @@ class Rule:
     source: str
     evidence: str
     examples: tuple[str, ...]
+    generic: bool = False  # a family: not shown where a rule with a higher score tells the same line
 
     def patterns(self) -> tuple[str, ...]:
         """Every pattern whose places in the log decide about this rule."""
@@ -107,6 +108,7 @@ def _rule(path: Path, index: int, table: dict[str, Any]) -> Rule:
         source=table.get("source", ""),
         evidence=table["evidence"],
         examples=lists["examples"],
+        generic=bool(table.get("generic")),
     )
 
 
@@ -144,6 +146,6 @@ def faults(rules: tuple[Rule, ...]) -> list[str]:
             except re.error as error:
                 found.append(f"{rule.component}.toml: rule {rule.id}: pattern {pattern!r}: {error}")
                 continue
-            if not literal_of(pattern):
+            if not literals_of(pattern):
                 found.append(f"{rule.component}.toml: rule {rule.id}: pattern {pattern!r} has no text of its own")
     return found

@@ -11,7 +11,7 @@ from functools import cache
 from typing import BinaryIO
 
 from envctl.diagnose.decode import blocks
-from envctl.diagnose.literal import literal_of
+from envctl.diagnose.literal import literals_of
 
 KEEP = 24  # places kept of one pattern: the first ones; later ones only replace the last
 SHOWN = 400
@@ -43,7 +43,8 @@ def scan(stream: BinaryIO, patterns: Iterable[str]) -> Scan:
     """Where the patterns are in the log; raises `BadInput` when it is no text."""
     literals: dict[bytes, list[str]] = defaultdict(list)
     for pattern in dict.fromkeys(patterns):
-        literals[literal_of(pattern).encode()].append(pattern)
+        for literal in literals_of(pattern):
+            literals[literal.encode()].append(pattern)
     found, seen = Scan(), set[int]()
     for block in blocks(stream):
         found.lines = block[-1][0]
@@ -88,7 +89,8 @@ def _try(numbered: tuple[int, bytes], patterns: list[str], found: Scan) -> None:
             groups = {name: value for name, value in match.groupdict().items() if value}
             hit = Hit(numbered[0], shown(text, match.start(), match.end()), groups)
             hits = found.hits[pattern]
-            hits[KEEP - 1 :] = [hit] if len(hits) >= KEEP else [*hits[KEEP - 1 :], hit]
+            if hit not in hits[-3:]:  # a line with two of the pattern's texts is tried twice
+                hits[KEEP - 1 :] = [hit]
 
 
 def plain(line: bytes) -> str:

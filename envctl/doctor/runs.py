@@ -61,11 +61,8 @@ def _why(matrix: Matrix, request: Request) -> str:
         return f"nothing is known of its {' and '.join(GPU_FACTS)}"
     domains = narrow(World(matrix=matrix, request=request))
     failed = [need.cause for need in domains.failed.values() if need.name in request.known]
-    causes = sorted((cause for cause in failed if isinstance(cause, Claim)), key=lambda c: not _by(request, c))
-    claim = (causes or claims(matrix, request, minimal(matrix, answer)))[0]
+    own = [cause for cause in failed if isinstance(cause, Claim) and cause.owner.startswith(f"{request.engine} ")]
+    proven = [] if own else claims(matrix, request, minimal(matrix, answer))
+    claim = next((each for each in [*own, *proven] if each.name in request.known), proven[0] if proven else own[0])
     here = request.known[claim.name].values if claim.name in request.known else ()
     return f"{claim.owner} needs {claim.name} {claim.condition}; here {claim.name} is {' '.join(here) or 'none'}"
-
-
-def _by(request: Request, claim: Claim) -> bool:
-    return claim.owner.startswith(f"{request.engine} ")
