@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from envctl.matrix import Matrix
 from envctl.release import Component, Release
 from envctl.request import Request
-from envctl.versions import Condition
+from envctl.versions import Condition, is_bits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,16 +21,19 @@ class Waiver:
 
 
 def stand_ins(matrix: Matrix, request: Request) -> frozenset[str]:
-    """Components that may stand in for a claim: those of which all that they ask of the host is known, not open."""
+    """Components that may stand in for a claim: those that are pinned, and those for which the machine is known, and not
+    merely open, to be of the kind that they ask for."""
     if request.stand_ins is not None:
         return request.stand_ins
     named = {name for component in map(matrix.component, matrix.names()) for name in component.unless.values()}
-    return frozenset(name for name in named if _all_known(matrix, request, name))
+    pinned = {pin.name for pin in request.pins}
+    return frozenset(name for name in named if name in pinned or _kind_known(matrix, request, name))
 
 
-def _all_known(matrix: Matrix, request: Request, name: str) -> bool:
-    releases = matrix.component(name).releases if matrix.has(name) else ()
-    return all(claim.name in request.known for release in releases[:1] for claim in release.requires)
+def _kind_known(matrix: Matrix, request: Request, name: str) -> bool:
+    newest = matrix.component(name).releases[:1] if matrix.has(name) else ()
+    claims = [claim for release in newest for claim in release.requires if is_bits(claim.condition.any[0])]
+    return all(claim.name in request.known for claim in claims)
 
 
 def waivers(matrix: Matrix, request: Request, component: Component, release: Release) -> Iterator[Waiver]:

@@ -20,6 +20,8 @@ COMMANDS = (
     ["matrix", "ask"],
     ["matrix", "range"],
     ["matrix", "update"],
+    ["resolve"],
+    ["doctor"],
     ["explain"],
     ["base"],
 )

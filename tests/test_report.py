@@ -10,7 +10,8 @@ from rich.console import Console
 from envctl import errors
 from envctl.cli.result import print_sandbox
 from envctl.job import Result
-from envctl.report import error_text, rounded_up
+from envctl.report import error_text
+from envctl.verify.compare import rounded_up
 from envctl.workflow.outcome import Outcome
 
 
