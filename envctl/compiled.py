@@ -55,7 +55,7 @@ def _release_data(release: Release) -> list[Any]:
 
 
 def _claim_data(claim: Claim) -> list[Any]:
-    return [claim.name, claim.condition.any, claim.source, claim.evidence, claim.note]
+    return [claim.name, claim.condition.any, claim.source, claim.evidence, claim.note, claim.feature]
 
 
 def _component(data: dict[str, Any]) -> Component:
@@ -85,9 +85,9 @@ def _release(component: str, row: list[Any]) -> Release:
 
 
 def _claim(owner: str, row: list[Any]) -> Claim:
-    name, alternatives, source, evidence, note = row
-    condition = _condition(tuple(alternatives))
-    return Claim(owner=owner, name=name, condition=condition, source=source, evidence=evidence, note=note)
+    name, alternatives, source, evidence, note, feature = row
+    said = {"source": source, "evidence": evidence, "note": note, "feature": feature}
+    return Claim(owner=owner, name=name, condition=_condition(tuple(alternatives)), **said)
 
 
 @cache

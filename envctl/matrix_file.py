@@ -19,8 +19,8 @@ if sys.version_info >= (3, 11):
 else:  # the standard library has it from 3.11
     import tomli as tomllib
 
-CLAIM_KEYS = frozenset({"any", "source", "evidence", "checked", "note"})
-RELEASE_KEYS = CLAIM_KEYS - {"any"} | {
+CLAIM_KEYS = frozenset({"any", "source", "evidence", "checked", "note", "feature"})
+RELEASE_KEYS = CLAIM_KEYS - {"any", "feature"} | {
     "version", "released", "requires", "gpu", "ptx", "with", "provides", "contradicts", "extras", "vouches",
 }  # fmt: skip
 
@@ -156,8 +156,8 @@ def _claim(where: str, owner: str, name: str, value: object, release: dict[str, 
     except ValueError as error:
         raise MatrixError(f"{where}: {error}") from error
     source, evidence = own.get("source", release["source"]), own.get("evidence", release["evidence"])
-    note = str(own.get("note", ""))
-    return Claim(owner=owner, name=name, condition=condition, source=str(source), evidence=str(evidence), note=note)
+    said = {"source": str(source), "evidence": str(evidence), "note": str(own.get("note", ""))}
+    return Claim(owner=owner, name=name, condition=condition, feature=str(own.get("feature", "")), **said)
 
 
 def _check_order(path: Path, releases: list[Release]) -> None:

@@ -22,6 +22,7 @@ class Claim:
     source: str
     evidence: str
     note: str = ""
+    feature: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -40,7 +40,8 @@ class Request:
     compiles. Claims on `foreign` components are about another operating system, and passed over; so are the lines that
     `ignored` names (for proofs). `measured` are failures seen before, as claims of the release that failed; releases
     that worked before (`preferred`: name, version) are tried first. `stand_ins` may stand in for a claim; None: those
-    of which all that they ask of the host is known.
+    of which all that they ask of the host is known. Claims for the sake of a feature (TF-TRT) count where it is among
+    `features`; None: always.
     """
 
     engine: str
@@ -54,6 +55,7 @@ class Request:
     measured: Mapping[tuple[str, str], tuple[Claim, ...]] = field(default_factory=dict)
     preferred: frozenset[tuple[str, str]] = frozenset()
     stand_ins: frozenset[str] | None = None
+    features: frozenset[str] | None = None
 
 
 def without_fact(request: Request, name: str) -> Request:

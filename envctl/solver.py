@@ -39,12 +39,16 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stack:
-    """A consistent set: chosen versions, conditions on Python packages left to uv, and needs this host leaves open."""
+    """A consistent set: chosen versions, conditions on Python packages left to uv, and needs this host leaves open.
+
+    `without` are claims of features that the stack does not meet: it does without these features.
+    """
 
     engine: str
     choices: dict[str, Choice]
     constraints: dict[str, tuple[str, ...]]
     unmet: tuple[Claim, ...] = ()
+    without: tuple[Claim, ...] = ()
 
     def version(self, name: str) -> str:
         """The chosen version of a component."""
@@ -172,7 +176,17 @@ def _stack(world: World, chosen: list[Candidate]) -> Stack:
     unmet = tuple(claim for claim in open_ if not world.is_package(claim.name) and _asked(world, claim.name))
     shown = [each for each in chosen if each.name == request.engine or not world.is_package(each.name)]
     choices = {each.name: _choice(world, each, needs) for each in shown}
-    return Stack(engine=request.engine, choices=choices, constraints=_constraints(packages), unmet=unmet)
+    without = tuple(claim for candidate in chosen for claim in _missed(world, candidate, choices))
+    constraints = _constraints(packages)
+    return Stack(engine=request.engine, choices=choices, constraints=constraints, unmet=unmet, without=without)
+
+
+def _missed(world: World, candidate: Candidate, choices: Mapping[str, Choice]) -> Iterator[Claim]:
+    """Claims for the sake of a feature that something in the stack does not satisfy."""
+    for claim, _ in claims_of(world.matrix, candidate.release, world.request) if candidate.release else ():
+        there = choices.get(claim.name)
+        if claim.feature and there and not claim.condition.admits(there.version):
+            yield claim
 
 
 def _open(world: World, candidate: Candidate) -> Iterator[Claim]:

@@ -198,6 +198,8 @@ class World:
         are ours, what stands beside them in the image is his affair."""
         if self.request.ignored and line_of(claim) in self.request.ignored:
             return True
+        if claim.feature and self.request.features is not None and claim.feature not in self.request.features:
+            return True
         component = self._component(claim.name)
         software = component is not None and component.kind in ("engine", "component", "package")
         return software and claim.owner.partition(" ")[0] in self._assembled

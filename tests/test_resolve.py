@@ -86,3 +86,48 @@ def test_bad_input_gets_one_clear_error(arguments: tuple[str, ...], words: str, 
     assert ran.err.count("error:") == 1
     assert words in ran.err
     assert "Traceback" not in ran.err
+
+
+def test_a_feature_that_is_not_asked_for_is_named_and_does_not_forbid_a_stack(envctl: Envctl) -> None:
+    """TF-TRT of TensorFlow 2.10 wants TensorRT 7; TensorFlow and TensorRT 8.4 side by side want the same CUDA."""
+    pins = ("resolve", "--tf", "2.10", "--trt", "8.4", "--host", "driver=470.82.01 gpu=7.5 glibc=2.31 cpu=avx2")
+    ran = envctl(*pins, "--json")
+    assert ran.code == 0
+    assert ran.json["stack"]["choices"]["cuda"]["version"].startswith("11.2.")
+    assert [(claim["feature"], claim["name"]) for claim in ran.json["stack"]["without"]] == [("TF-TRT", "tensorrt")]
+    assert "without     TF-TRT: tensorflow 2.10.1 needs tensorrt ==7.*" in envctl(*pins).out
+    asked = envctl(*pins, "--feature", "TF-TRT")
+    assert asked.code == 3
+    assert "need tensorrt ==7.*" in asked.err
+
+
+def test_two_gpus_and_the_one_that_is_left_out(envctl: Envctl) -> None:
+    ran = envctl("resolve", "--trt", "8.6", "--host", "driver=580.95.05 gpu=12.0,8.6 glibc=2.35")
+    assert ran.code == 0
+    assert "one of several; left out: 12.0" in ran.out
+
+
+def test_everything_a_machine_can_run(envctl: Envctl) -> None:
+    ran = envctl(
+        "resolve", "--all", "--tf", "2", "--ort", "1", "--host", "glibc=2.31 cpu=avx2 driver=none gpu=none", "--json"
+    )
+    found = {each["engine"]: each for each in ran.json["engines"]}
+    assert set(found) == {"tensorflow", "onnxruntime"}
+    assert all(not each["gpu"] and each["cpu"] for each in found.values())
+    assert "2.15.1" in found["tensorflow"]["cpu"]
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        ("driver=abc", "driver=abc is not a version"),
+        ("gpu=rtx4090", "a compute capability, for example gpu=8.9"),
+        ("os=windows11", "is not a Linux distribution"),
+        ("gpu=8.6 gpu=8.9", "--host says gpu=8.6 and gpu=8.9"),
+    ],
+)
+def test_a_machine_that_cannot_be_read_is_refused(host: str, words: str, envctl: Envctl) -> None:
+    ran = envctl("resolve", "--trt", "8.6", "--host", host)
+    assert ran.code == 2
+    assert words in ran.err
+    assert ran.err.count("error:") == 1

@@ -21,6 +21,7 @@ Host = Annotated[
 ]
 All = Annotated[bool, typer.Option("--all", help="List every version of every engine that the machine can run.")]
 Ptx = Annotated[bool, typer.Option("--ptx", help="The driver compiles PTX (own kernels, NVRTC, Triton).")]
+Features = Annotated[list[str], typer.Option("--feature", metavar="NAME", help="Ask for a feature too, e.g. TF-TRT.")]
 Prefer = Annotated[str, typer.Option("--prefer", metavar="newest|measured", help="measured: what passed here before.")]
 
 
@@ -42,6 +43,7 @@ def resolve(
     every: All = False,
     ptx: Ptx = False,
     prefer: Prefer = "newest",
+    feature: Features = [],  # noqa: B006
     as_json: options.Json = False,
 ) -> None:
     """Find one consistent stack of the newest versions that fit, each with its source; or prove that there is none."""
@@ -62,7 +64,7 @@ def resolve(
         if every:
             _print_all(screen, runnable(pins, host))
         else:
-            _print(screen, find(pins, host, ptx=ptx, prefer=prefer))
+            _print(screen, find(pins, host, ptx=ptx, prefer=prefer, features=tuple(feature)))
 
 
 def _print(screen: Screen, stack: Stack) -> None:

@@ -24,7 +24,10 @@ def print_choices(console: Console, stack: Stack) -> None:
 
 
 def print_unmet(console: Console, stack: Stack) -> None:
-    """What the stack needs of a host, and this one was not seen to have."""
+    """What the stack needs of a host, and this one was not seen to have; and features that it does without."""
+    for claim in stack.without:
+        text = f"{claim.feature}: {claim.owner} needs {claim.name} {claim.condition} for it  [{claim.source}]"
+        row(console, "without", text)
     for claim in stack.unmet:
         row(
             console,

@@ -97,6 +97,7 @@ def plan(
         deferred=deferred,
         foreign=OTHER_SYSTEMS,
         measured=measured or {},
+        features=frozenset(),
     )
     answer = solve(matrix, request)
     if isinstance(answer, Conflict):

@@ -31,10 +31,12 @@ class Runnable:
     why_not: tuple[str, ...] = ()
 
 
-def resolve(pins: tuple[Pin, ...], host: str, *, ptx: bool = False, prefer: str = "newest") -> Stack:
+def resolve(
+    pins: tuple[Pin, ...], host: str, *, ptx: bool = False, prefer: str = "newest", features: tuple[str, ...] = ()
+) -> Stack:
     """The newest stack for all pins; raises `NoStack` with a proof whose lines each have a source."""
     matrix = load()
-    request = replace(_request(matrix, _engine(matrix, pins), pins, host), ptx=ptx)
+    request = replace(_request(matrix, _engine(matrix, pins), pins, host), ptx=ptx, features=frozenset(features))
     if prefer == "measured":
         request = replace(request, preferred=evidence.proven(evidence.read()))
     answer = solve(matrix, request)
@@ -97,6 +99,7 @@ def _request(matrix: Matrix, engine: str, pins: tuple[Pin, ...], host: str) -> R
         on_gpu=on_gpu or any(pin.name in GPU_SIDE for pin in pins),
         foreign=OTHER_SYSTEMS | inside,
         measured=evidence.refuted(evidence.read()),
+        features=frozenset(),
     )
 
 
