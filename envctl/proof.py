@@ -38,8 +38,12 @@ def minimal(matrix: Matrix, conflict: Conflict) -> Proof:
     world = World(matrix=matrix, request=given)
     lines = lines_of(world)
     found = _first_proof(world, lines)
+    if not isinstance(solve(matrix, _only(given, found)), Conflict):  # narrowing may blame too little
+        found = _everything(given, lines)
     request = _few_facts_and_pins(matrix, _only(given, found))
     asked = tuple(pin for pin in request.pins if pin.name == request.engine)
+    # without a fact, or without a pin, claims count that did not before
+    lines = list(dict.fromkeys([*lines, *lines_of(World(matrix=matrix, request=request))]))
     others = [line for line in lines if line not in found.lines]
     bare = replace(request, ignored=request.ignored | set(others))
     if isinstance(solve(matrix, bare), Conflict):  # what was blamed at first is still enough
@@ -89,7 +93,10 @@ def _first_proof(world: World, lines: list[Line]) -> Blame:
     wiped = domains.wiped()
     if wiped:
         return blame(domains, wiped)
-    request = world.request
+    return _everything(world.request, lines)
+
+
+def _everything(request: Request, lines: list[Line]) -> Blame:
     return Blame(pins=frozenset(request.pins), facts=frozenset(request.known), lines=frozenset(lines))
 
 

@@ -24,7 +24,7 @@ SHORT_WRITE = re.compile(r"^\d+ requested and \d+ written$")
 
 
 def payload(folder: str) -> Path:
-    """The data folder (`matrices`, `images`, `probes`, `symptoms`): inside the installed package, or beside it in a checkout."""
+    """The data folder (`matrices`, `images`, …): inside the installed package, or beside it in a checkout."""
     package = Path(__file__).resolve().parent
     inside = package / folder
     return inside if inside.is_dir() else package.parent / folder

@@ -21,8 +21,8 @@ class Waiver:
 
 
 def stand_ins(matrix: Matrix, request: Request) -> frozenset[str]:
-    """Components that may stand in for a claim: those that are pinned, and those for which the machine is known, and not
-    merely open, to be of the kind that they ask for."""
+    """Components that may stand in for a claim: those that are pinned, and those for which the machine is known (not
+    merely open) to be of the kind that they ask for."""
     if request.stand_ins is not None:
         return request.stand_ins
     named = {name for component in map(matrix.component, matrix.names()) for name in component.unless.values()}

@@ -99,7 +99,7 @@ class World:
         rows = {Version(release.version): release for release in (component.releases if component else ())}
         pinned = self._lines_of_pins(name)
         told = bool(pinned) and any(self._pinned(name, str(version)) for version in rows)
-        lines = set() if told else pinned | self.matrix.lines_drawn(name)
+        lines = set() if told else {"0"} | pinned | self.matrix.lines_drawn(name)
         between = {Version(f"{line}.0.1") for line in lines if line.replace(".", "").isdigit()}
         for version in sorted({*rows, *map(Version, lines), *between}, reverse=True):
             release = rows.get(version)
