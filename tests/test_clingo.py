@@ -22,7 +22,10 @@ from tests.clingo_worlds import Asp
 from tests.rich_worlds import draw
 
 WORLDS, PROOFS = 410, 80
-FLAWS = {148: "a proof keeps a fact too many: it was tried before another one was gone that it needed"}
+FLAWS = {
+    141: "a proof keeps a line too many",
+    148: "a proof keeps a fact too many: it was tried before another one was gone that it needed",
+}
 
 
 @dataclass(frozen=True)
