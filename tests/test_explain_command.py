@@ -92,7 +92,9 @@ def test_a_commands_death_is_explained_and_json_stays_json(envctl: Program) -> N
         ((".",), 2, "cannot read ."),
     ],
 )
-def test_bad_input_gets_one_clear_error(envctl: Program, tmp_path: Path, arguments: tuple[str, ...], code: int, words: str) -> None:  # fmt: skip
+def test_bad_input_gets_one_clear_error(
+    envctl: Program, tmp_path: Path, arguments: tuple[str, ...], code: int, words: str
+) -> None:
     (tmp_path / "binary").write_bytes(bytes(range(256)) * 100)
     (tmp_path / "packed.gz").write_bytes(b"\x1f\x8b\x08\0\0\0")
     (tmp_path / "text").write_text("text")

@@ -1,4 +1,4 @@
-"""Logs and their causes: literally, with other paths and versions, in noise; known ones, collected ones, held-out ones."""
+"""Logs and their causes: literally, with other paths and versions, in noise; known, collected and held-out ones."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RULES = load_rules()
 DOCTOR = "gpu. drv. cuda. lib. dk. img. net. reg. pip. py. file. onnx. tf. plan. trt. wsl. jet. os. cpu. ld."
 LOGS = Path(__file__).resolve().parent / "symptoms"
+RULE = 'id="a"\ncause="c"\nseverity="{}"\nevidence="{}"\nfix={}\nline=["long"]\nscore=1\nexamples=["z"]'
 EXAMPLES = [(rule, example) for rule in RULES for example in rule.examples]
 
 
@@ -182,7 +183,11 @@ def test_logs_as_they_come(content: bytes) -> None:
     assert len(found[0].hit.text) <= 402
 
 
-@pytest.mark.parametrize("content", [bytes(range(256)) * 400, b"\x1f\x8b" + b"\0" * 50, b"PK\x03\x04....", b"\x7fELF\x02\x01\x01" + b"\0\1\2\3" * 999])  # fmt: skip
+@pytest.mark.parametrize(
+    "content",
+    [bytes(range(256)) * 400, b"\x1f\x8b" + b"\0" * 50, b"PK\x03\x04....", b"\x7fELF\x02\x01\x01" + b"\0\1\2\3" * 999],
+    ids=["bytes", "gzip", "zip", "elf"],
+)
 def test_what_is_no_log_is_refused(content: bytes) -> None:
     with pytest.raises(BadInput):
         explained(content)
@@ -212,11 +217,11 @@ def test_memory_does_not_grow_with_the_log() -> None:
     [
         ("", "key id is missing"),
         ('id = "a"\ncolour = 1', "unknown key colour"),
-        ('id = "a"\ncause = "c"\nseverity = "loud"\nevidence = "measured"\nfix=["x"]\nline=["y"]\nscore=1\nexamples=["z"]', "severity is one of"),
-        ('id = "a"\ncause = "c"\nseverity = "error"\nevidence = "measured"\nfix=["x"]\nline=["y"]\nscore=1\nexamples=["z"]', "key source is missing"),
-        ('id = "a"\ncause = "c"\nseverity = "error"\nevidence = "unverified"\nfix="x"\nline=["y"]\nscore=1\nexamples=["z"]', "key fix must be a list"),
+        (RULE.format("loud", "measured", '["x"]'), "severity is one of"),
+        (RULE.format("error", "measured", '["x"]'), "key source is missing"),
+        (RULE.format("error", "unverified", '"x"'), "key fix must be a list"),
     ],
-)  # fmt: skip
+)
 def test_broken_rules_are_refused(tmp_path: Path, rule: str, words: str) -> None:
     path = tmp_path / "docker.toml"
     path.write_text(f'component = "docker"\n[[rule]]\n{rule}\n')

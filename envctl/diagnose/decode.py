@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 from envctl.errors import BadInput
 
@@ -21,11 +21,17 @@ BOMS = (
 )
 COLOUR = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_=>])")
 CONTROL = bytes(set(range(32)) - set(b"\t\n\r\x08\x0c\x1b") - {0}) + b"\x7f"
-PACKED = {b"\x1f\x8b": "gunzip -c", b"BZh": "bzcat", b"\xfd7zXZ": "xzcat", b"(\xb5/\xfd": "zstdcat", b"PK\x03\x04": "unzip -p"}
-BLOCK_LINES = list[tuple[int, bytes]]
+PACKED = {
+    b"\x1f\x8b": "gunzip -c",
+    b"BZh": "bzcat",
+    b"\xfd7zXZ": "xzcat",
+    b"(\xb5/\xfd": "zstdcat",
+    b"PK\x03\x04": "unzip -p",
+}
+Block: TypeAlias = "list[tuple[int, bytes]]"
 
 
-def blocks(stream: BinaryIO) -> Iterator[BLOCK_LINES]:
+def blocks(stream: BinaryIO) -> Iterator[Block]:
     """Lines with their numbers, a block at a time; raises `BadInput` when it is no text."""
     number, rest = 1, b""
     for block in _utf8(stream):
@@ -40,7 +46,7 @@ def blocks(stream: BinaryIO) -> Iterator[BLOCK_LINES]:
         yield _numbered(number, [rest])
 
 
-def _numbered(first: int, lines: list[bytes]) -> BLOCK_LINES:
+def _numbered(first: int, lines: list[bytes]) -> Block:
     joined = b"\n".join(lines)
     if b"\x1b" in joined:
         lines = COLOUR.sub(b"", joined).split(b"\n")
@@ -81,7 +87,7 @@ def _encoding(start: bytes) -> str:
             raise BadInput("this is a compressed file, not a log", do=[f"{tool} FILE | envctl explain -"])
     sample = start[: 1 << 16]
     even, odd = sample[::2].count(0), sample[1::2].count(0)
-    if max(even, odd) > len(sample) // 5:
+    if max(even, odd) > len(sample) // 3:
         return "utf-16-be" if even > odd else "utf-16-le"
     strange = len(sample) - len(sample.translate(None, CONTROL + b"\0"))
     if strange * 20 > len(sample):

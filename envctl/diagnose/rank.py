@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from envctl.diagnose.rules import Rule, Weigh
-from envctl.diagnose.scan import Hit
+from envctl.diagnose.scan import WINDOW, Hit
 
-WINDOW = 60  # lines within which all patterns of one rule must be
 KNOWN = 20  # below this nothing is said
 SURE = 70
 RIVAL = 12  # causes this close are not told apart

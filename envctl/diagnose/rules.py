@@ -61,9 +61,13 @@ class Rule:
     examples: tuple[str, ...]
     generic: bool = False  # a family: not shown where a rule with a higher score tells the same line
 
+    def anywhere(self) -> tuple[str, ...]:
+        """The patterns that count wherever in the log they are."""
+        return (*self.line, *self.absent, *(weigh.seen for weigh in self.weigh if weigh.seen))
+
     def patterns(self) -> tuple[str, ...]:
-        """Every pattern whose places in the log decide about this rule."""
-        return (*self.line, *self.near, *self.absent, *(weigh.seen for weigh in self.weigh if weigh.seen))
+        """Every pattern of this rule."""
+        return (*self.anywhere(), *self.near)
 
 
 @cache
