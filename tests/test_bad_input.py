@@ -85,7 +85,7 @@ def test_opset_above_the_asked_for_runtime_names_one_that_can(envctl: Program, t
     model = digits_model.make(tmp_path / "digits21.onnx", opset=21)
     pins = ("--ort", "1.17", "--runner", "local")
     ran = envctl("run", *pins, "convert", model, "-o", "out", ENVCTL_CACHE=str(tmp_path / "cold"))
-    assert_one_error(ran, 3, "here opset is 21", "onnxruntime 1.17", "without --ort 1.17: onnxruntime 1.")
+    assert_one_error(ran, 3, "here opset is 21", "onnxruntime 1.17", "with onnxruntime 1.18.0 instead of --ort 1.17")
     assert_nothing_made(tmp_path)
 
 

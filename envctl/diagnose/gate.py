@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from envctl.diagnose.literal import literals_of
 
@@ -36,8 +37,12 @@ class Words:
 def gates(patterns: Iterable[str]) -> Iterator[Gate]:
     """The gates of each pattern, one for each text of which it needs one."""
     for pattern in dict.fromkeys(patterns):
-        for literal in literals_of(pattern):
-            yield _gate(literal.encode(), pattern)
+        yield from _gates(pattern)
+
+
+@cache
+def _gates(pattern: str) -> tuple[Gate, ...]:
+    return tuple(_gate(literal.encode(), pattern) for literal in sorted(literals_of(pattern)))
 
 
 def _gate(literal: bytes, pattern: str) -> Gate:
