@@ -12,7 +12,7 @@ from envctl.narrow import narrow
 from envctl.proof import Proof, claims
 from envctl.release import Claim
 from envctl.request import Known, Pin, Request, without_fact, without_pin
-from envctl.solver import Conflict, Stack, newest_versions, solve
+from envctl.solver import Conflict, Stack, newest_versions, possible, solve
 from envctl.versions import Condition, boundaries, is_bits
 from envctl.world import World
 
@@ -39,7 +39,7 @@ def _other_pins(matrix: Matrix, request: Request) -> Iterator[str]:
     """The nearest version that each pin could be changed to."""
     for pin in request.pins:
         free = without_pin(request, pin)
-        if isinstance(solve(matrix, free), Conflict):
+        if not possible(matrix, free):
             continue
         for version in _nearest(_possible(matrix, free, pin), boundaries(pin.condition))[:TRIES]:
             instead = Pin(name=pin.name, condition=Condition(any=(f"=={version}",)), said=f"{pin.name} {version}")
@@ -111,7 +111,7 @@ def _nearest_value(matrix: Matrix, request: Request, name: str, conditions: list
     named = {value for condition in conditions for value in boundaries(condition)}
     named |= {release.version for release in matrix.component(name).releases} if matrix.has(name) else set()
     for value in _nearest(named, request.known[name].values):
-        answer = _with_fact(matrix, request, name, value)
+        answer = solve(matrix, _with_fact(request, name, value))
         if isinstance(answer, Stack):
             yield f"with {name} {value}{_or_newer(matrix, request, name)}: {_engine(answer)}"
             return
@@ -120,12 +120,11 @@ def _nearest_value(matrix: Matrix, request: Request, name: str, conditions: list
 def _or_newer(matrix: Matrix, request: Request, name: str) -> str:
     """Whether the newest value that has a row, and any after it, would do as well."""
     rows = [release.version for release in matrix.component(name).releases[:1]] if matrix.has(name) else []
-    newer = [_with_fact(matrix, request, name, value) for value in (*rows, FAR)]
-    return " or newer" if all(isinstance(answer, Stack) for answer in newer) else ""
+    return " or newer" if all(possible(matrix, _with_fact(request, name, value)) for value in (*rows, FAR)) else ""
 
 
-def _with_fact(matrix: Matrix, request: Request, name: str, value: str) -> Stack | Conflict:
-    return solve(matrix, replace(request, known={**request.known, name: Known(values=(value,), origin="hint")}))
+def _with_fact(request: Request, name: str, value: str) -> Request:
+    return replace(request, known={**request.known, name: Known(values=(value,), origin="hint")})
 
 
 def _values(conditions: list[Condition]) -> list[str]:

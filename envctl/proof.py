@@ -13,7 +13,7 @@ from envctl.matrix import Matrix
 from envctl.narrow import Blame, blame, narrow
 from envctl.release import Claim, Release
 from envctl.request import Line, Pin, Request, line_of, without_fact, without_pin
-from envctl.solver import Conflict, solve
+from envctl.solver import Conflict, possible
 from envctl.waivers import stand_ins
 from envctl.world import World
 
@@ -38,7 +38,7 @@ def minimal(matrix: Matrix, conflict: Conflict) -> Proof:
     world = World(matrix=matrix, request=given)
     lines = lines_of(world)
     found = _first_proof(world, lines)
-    if not isinstance(solve(matrix, _only(given, found)), Conflict):  # narrowing may blame too little
+    if possible(matrix, _only(given, found)):  # narrowing may blame too little
         found = _everything(given, lines)
     request = _few_facts_and_pins(matrix, _only(given, found))
     asked = tuple(pin for pin in request.pins if pin.name == request.engine)
@@ -46,7 +46,7 @@ def minimal(matrix: Matrix, conflict: Conflict) -> Proof:
     lines = list(dict.fromkeys([*lines, *lines_of(World(matrix=matrix, request=request))]))
     others = [line for line in lines if line not in found.lines]
     bare = replace(request, ignored=request.ignored | set(others))
-    if isinstance(solve(matrix, bare), Conflict):  # what was blamed at first is still enough
+    if not possible(matrix, bare):  # what was blamed at first is still enough
         request = bare
     for line in [line for line in reversed(lines) if line not in request.ignored]:
         request = _if_still_conflict(matrix, request, replace(request, ignored=request.ignored | {line}))
@@ -109,7 +109,7 @@ def _only(request: Request, found: Blame) -> Request:
 
 
 def _if_still_conflict(matrix: Matrix, request: Request, fewer: Request) -> Request:
-    return fewer if isinstance(solve(matrix, fewer), Conflict) else request
+    return request if possible(matrix, fewer) else fewer
 
 
 def claims(matrix: Matrix, request: Request, proof: Proof) -> list[Claim]:

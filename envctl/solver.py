@@ -115,14 +115,20 @@ def solve(matrix: Matrix, request: Request) -> Stack | Conflict:
     those that the decided ones need), and each gets the first of its versions with which a stack is still possible.
     """
     world = World(matrix=matrix, request=request)
-    found = _search(world, {})
-    return Conflict(request=request) if found is None else _stack(world, list(_improved(world, found).values()))
+    domains = narrow(world)
+    found = _search(world, domains)
+    return Conflict(request=request) if found is None else _stack(world, list(_improved(domains, found).values()))
 
 
-def _search(world: World, decided: Mapping[str, Candidate]) -> dict[str, Candidate] | None:
-    """Any stack with what is decided; None where there is none. resolvelib may change a decision later on instead of
-    what came after it, so that its answer need not be the best."""
-    domains = narrow(world, decided)
+def possible(matrix: Matrix, request: Request) -> bool:
+    """Whether there is any stack; quicker than to find the best."""
+    world = World(matrix=matrix, request=request)
+    return _search(world, narrow(world)) is not None
+
+
+def _search(world: World, domains: Domains) -> dict[str, Candidate] | None:
+    """Any stack among what narrowing left; None where there is none. resolvelib may change a decision later on instead
+    of what came after it, so that its answer need not be the best."""
     if domains.wiped():
         return None
     roots = [need for need in world.roots() if need.name in domains.left]
@@ -135,13 +141,14 @@ def _search(world: World, decided: Mapping[str, Candidate]) -> dict[str, Candida
     return {name: candidate for name, candidate in state.mapping.items() if candidate.version}
 
 
-def _improved(world: World, found: dict[str, Candidate]) -> dict[str, Candidate]:
+def _improved(domains: Domains, found: dict[str, Candidate]) -> dict[str, Candidate]:
     """The best stack, from any: where a component could have an earlier candidate, that one is tried."""
-    decided: dict[str, Candidate] = {}
+    world, decided = domains.world, dict[str, Candidate]()
     while open_ := _needed(world, decided, found):
         name = min(open_, key=lambda name: _rank(world, name))
-        for candidate in _admitted(world, decided, name):
-            better = found if candidate == found[name] else _search(world, {**decided, name: candidate})
+        for candidate in _admitted(domains, decided, name):
+            tried = {**decided, name: candidate}
+            better = found if candidate == found[name] else _search(world, narrow(world, tried))
             if better is not None:
                 found, decided[name] = better, candidate
                 break
@@ -158,11 +165,12 @@ def _rank(world: World, name: str) -> tuple[bool, bool, str]:
     return name != world.request.engine, all(pin.name != name for pin in world.request.pins), name
 
 
-def _admitted(world: World, decided: Mapping[str, Candidate], name: str) -> list[Candidate]:
-    """The candidates of a component that the pins and what is decided admit, best first."""
+def _admitted(domains: Domains, decided: Mapping[str, Candidate], name: str) -> list[Candidate]:
+    """The candidates of a component that narrowing left, and that pins and what is decided admit, best first."""
+    world = domains.world
     needs = [*world.roots(), *(need for candidate in decided.values() for need in world.needs(candidate))]
     conditions = [need.condition for need in needs if need.name == name and need.condition]
-    return [each for each in world.candidates(name) if all(c.admits(each.version) for c in conditions)]
+    return [each for each in domains.left[name] if all(c.admits(each.version) for c in conditions)]
 
 
 def _stack(world: World, chosen: list[Candidate]) -> Stack:

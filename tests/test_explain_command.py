@@ -105,6 +105,19 @@ def test_bad_input_gets_one_clear_error(
     assert "Traceback" not in ran.err
 
 
+def test_a_failures_words_give_because_and_do() -> None:
+    from envctl.workflow.explain import told_by
+
+    because, do = told_by("Unsupported model IR version: 12, max supported IR version: 11")
+    assert (
+        because[0].text
+        == "the model's IR version (12) is newer than this runtime reads (11): it was written with a newer onnx package"
+    )
+    assert because[0].source.startswith("https://")
+    assert any("m.ir_version = 11" in step for step in do)
+    assert told_by("it did not work") == ([], [])
+
+
 def test_a_long_log_takes_seconds(envctl: Program, tmp_path: Path) -> None:
     with (tmp_path / "long.log").open("w") as stream:
         for number in range(400_000):

@@ -17,7 +17,7 @@ from typing import IO, BinaryIO
 from envctl.diagnose.rank import Cause, causes
 from envctl.diagnose.rules import load_rules
 from envctl.diagnose.scan import scan
-from envctl.errors import BadInput, CannotStart
+from envctl.errors import BadInput, CannotStart, Reason
 from envctl.host import HostFacts, read_host
 
 Facts = Mapping[str, str | None]
@@ -54,6 +54,16 @@ def explain_stream(stream: BinaryIO, facts: Facts) -> Explained:
 def explain_text(text: str, facts: Facts) -> list[Cause]:
     """The causes that a text tells, for a worker's failure; empty when it tells none."""
     return list(explain_stream(io.BytesIO(text.encode("utf-8", errors="replace")), facts).causes)
+
+
+def told_by(text: str) -> tuple[list[Reason], list[str]]:
+    """The likeliest cause of a failure on this host and its remedies, for an error's `because` and `do`; or nothing."""
+    found = explain_text(text, this_host(read_host()))
+    if not found or found[0].confidence == "possible":
+        return [], []
+    first = found[0]
+    said = first.cause if first.confidence == "sure" else f"likely: {first.cause}"
+    return [Reason(text=said, source=first.rule.source or f"rule {first.rule.id}")], list(first.fix)
 
 
 def explain_command(command: list[str], facts: Facts, *, quiet: bool) -> Explained:
