@@ -12,7 +12,7 @@ from envctl.narrow import narrow
 from envctl.proof import Proof, claims
 from envctl.release import Claim
 from envctl.request import Known, Pin, Request, without_fact, without_pin
-from envctl.solver import Conflict, Stack, newest_versions, possible, solve
+from envctl.solver import Conflict, Stack, newest_versions, possible, possible_in, solve, solve_in
 from envctl.versions import Condition, boundaries, is_bits
 from envctl.world import World
 
@@ -88,8 +88,10 @@ def _engine(stack: Stack) -> str:
 
 def _without_evidence(matrix: Matrix, request: Request, proof: Proof) -> Iterator[str]:
     """Trying again what failed here before, where nothing else stands in the way."""
+    if not any(owner == name for owner, name, _ in proof.lines):
+        return
     answer = solve(matrix, replace(request, measured={}))
-    if any(owner == name for owner, name, _ in proof.lines) and isinstance(answer, Stack):
+    if isinstance(answer, Stack):
         yield f"set what was observed here aside with ENVCTL_EVIDENCE=none: {_engine(answer)}"
 
 
@@ -110,17 +112,19 @@ def _other_fact(matrix: Matrix, request: Request, proof: Proof, name: str) -> It
 def _nearest_value(matrix: Matrix, request: Request, name: str, conditions: list[Condition]) -> Iterator[str]:
     named = {value for condition in conditions for value in boundaries(condition)}
     named |= {release.version for release in matrix.component(name).releases} if matrix.has(name) else set()
+    world = World(matrix=matrix, request=request)
     for value in _nearest(named, request.known[name].values):
-        answer = solve(matrix, _with_fact(request, name, value))
+        answer = solve_in(world.beside(_with_fact(request, name, value)))
         if isinstance(answer, Stack):
-            yield f"with {name} {value}{_or_newer(matrix, request, name)}: {_engine(answer)}"
+            yield f"with {name} {value}{_or_newer(world, name)}: {_engine(answer)}"
             return
 
 
-def _or_newer(matrix: Matrix, request: Request, name: str) -> str:
+def _or_newer(world: World, name: str) -> str:
     """Whether the newest value that has a row, and any after it, would do as well."""
-    rows = [release.version for release in matrix.component(name).releases[:1]] if matrix.has(name) else []
-    return " or newer" if all(possible(matrix, _with_fact(request, name, value)) for value in (*rows, FAR)) else ""
+    known = world.matrix.component(name).releases[:1] if world.matrix.has(name) else ()
+    newer = [_with_fact(world.request, name, value) for value in (*(row.version for row in known), FAR)]
+    return " or newer" if all(possible_in(world.beside(request)) for request in newer) else ""
 
 
 def _with_fact(request: Request, name: str, value: str) -> Request:

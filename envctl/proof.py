@@ -13,7 +13,7 @@ from envctl.matrix import Matrix
 from envctl.narrow import Blame, blame, narrow
 from envctl.release import Claim, Release
 from envctl.request import Line, Pin, Request, line_of, without_fact, without_pin
-from envctl.solver import Conflict, possible
+from envctl.solver import Conflict, possible, possible_in
 from envctl.waivers import stand_ins
 from envctl.world import World
 
@@ -44,12 +44,13 @@ def minimal(matrix: Matrix, conflict: Conflict) -> Proof:
     asked = tuple(pin for pin in request.pins if pin.name == request.engine)
     # without a fact, or without a pin, claims count that did not before
     lines = list(dict.fromkeys([*lines, *lines_of(World(matrix=matrix, request=request))]))
-    others = [line for line in lines if line not in found.lines]
-    bare = replace(request, ignored=request.ignored | set(others))
-    if not possible(matrix, bare):  # what was blamed at first is still enough
-        request = bare
+    here = World(matrix=matrix, request=request)
+    bare = request.ignored | {line for line in lines if line not in found.lines}
+    if not possible_in(here.beside(replace(request, ignored=bare))):  # what was blamed at first is still enough
+        request = replace(request, ignored=bare)
     for line in [line for line in reversed(lines) if line not in request.ignored]:
-        request = _if_still_conflict(matrix, request, replace(request, ignored=request.ignored | {line}))
+        fewer = replace(request, ignored=request.ignored | {line})
+        request = request if possible_in(here.beside(fewer)) else fewer
     left = tuple(line for line in lines if line not in request.ignored)
     pins = _needed(matrix, replace(request, ignored=given.ignored), asked)
     return Proof(pins=pins, asked=asked, facts=tuple(request.known), lines=left)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from envctl.release import Claim
 from envctl.versions import Condition
 
-Line = tuple[str, str, str]  # component that claims, component claimed on, condition
+Line = tuple[str, str, tuple[str, ...]]  # component that claims, component claimed on, alternatives
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,4 +71,4 @@ def without_pin(request: Request, pin: Pin) -> Request:
 
 def line_of(claim: Claim) -> Line:
     """The line of a proof that a claim belongs to: all releases of a component that say the same make one."""
-    return claim.owner.partition(" ")[0], claim.name, str(claim.condition)
+    return claim.owner.partition(" ")[0], claim.name, claim.condition.any

@@ -114,15 +114,23 @@ def solve(matrix: Matrix, request: Request) -> Stack | Conflict:
     Of all such stacks the best: components are decided one after another (the engine, what is pinned, the alphabet, of
     those that the decided ones need), and each gets the first of its versions with which a stack is still possible.
     """
-    world = World(matrix=matrix, request=request)
+    return solve_in(World(matrix=matrix, request=request))
+
+
+def solve_in(world: World) -> Stack | Conflict:
+    """The same, in a world that was looked at before."""
     domains = narrow(world)
     found = _search(world, domains)
-    return Conflict(request=request) if found is None else _stack(world, list(_improved(domains, found).values()))
+    return Conflict(request=world.request) if found is None else _stack(world, list(_improved(domains, found).values()))
 
 
 def possible(matrix: Matrix, request: Request) -> bool:
     """Whether there is any stack; quicker than to find the best."""
-    world = World(matrix=matrix, request=request)
+    return possible_in(World(matrix=matrix, request=request))
+
+
+def possible_in(world: World) -> bool:
+    """The same, in a world that was looked at before."""
     return _search(world, narrow(world)) is not None
 
 

@@ -179,7 +179,28 @@ class World:
         """What must hold beside a candidate."""
         if candidate not in self._needs:
             self._needs[candidate] = tuple(self._needs_of(candidate)) if candidate.release else ()
-        return self._needs[candidate]
+        if not self.request.ignored:
+            return self._needs[candidate]
+        return tuple(need for need in self._needs[candidate] if not self._ignored(need.cause))
+
+    def _ignored(self, cause: Pin | Claim | None) -> bool:
+        return isinstance(cause, Claim) and line_of(cause) in self.request.ignored
+
+    def beside(self, request: Request) -> World:
+        """The world of a request that differs only in lines that are ignored and in values of facts: what was worked
+        out here holds there too."""
+        alike = {name for name, known in request.known.items() if self.request.known.get(name) == known}
+        other = World(
+            matrix=self.matrix,
+            request=request,
+            _candidates={name: c for name, c in self._candidates.items() if name in alike or name not in request.known},
+            _needs=self._needs,
+            _parts=self._parts,
+            _stand_ins=self._stand_ins,
+        )
+        kept = ("_assembled", "_contested", "_with_stand_ins")
+        other.__dict__.update({name: value for name, value in self.__dict__.items() if name in kept})
+        return other
 
     def _needs_of(self, candidate: Candidate) -> Iterator[Need]:
         assert candidate.release
@@ -194,10 +215,8 @@ class World:
                 yield Need(name=claim.name, condition=claim.condition, cause=claim, limit=limit)
 
     def _passed_over(self, claim: Claim) -> bool:
-        """Lines that the request ignores, and what parts of a vendor's image ask of other software: its host and GPU
+        """Features that nobody asked for, and what parts of a vendor's image ask of other software: its host and GPU
         are ours, what stands beside them in the image is his affair."""
-        if self.request.ignored and line_of(claim) in self.request.ignored:
-            return True
         if claim.feature and self.request.features is not None and claim.feature not in self.request.features:
             return True
         component = self._component(claim.name)
