@@ -35,25 +35,34 @@ def minimal(matrix: Matrix, conflict: Conflict) -> Proof:
     """The proof of a conflict, by leaving out one thing after another for as long as the conflict stays."""
     # what may stand in for a claim is settled before facts are left out: else a stand-in would go with its fact
     given = replace(conflict.request, stand_ins=stand_ins(matrix, conflict.request))
-    world = World(matrix=matrix, request=given)
-    lines = lines_of(world)
-    found = _first_proof(world, lines)
-    if possible(matrix, _only(given, found)):  # narrowing may blame too little
-        found = _everything(given, lines)
-    request = _few_facts_and_pins(matrix, _only(given, found))
+    request = _only(given, _first_proof(World(matrix=matrix, request=given)))
+    if possible(matrix, request):  # narrowing may blame too little
+        request = given
+    request = _few_facts_and_pins(matrix, request)
     asked = tuple(pin for pin in request.pins if pin.name == request.engine)
-    # without a fact, or without a pin, claims count that did not before
-    lines = list(dict.fromkeys([*lines, *lines_of(World(matrix=matrix, request=request))]))
-    here = World(matrix=matrix, request=request)
-    bare = request.ignored | {line for line in lines if line not in found.lines}
-    if not possible_in(here.beside(replace(request, ignored=bare))):  # what was blamed at first is still enough
-        request = replace(request, ignored=bare)
-    for line in [line for line in reversed(lines) if line not in request.ignored]:
-        fewer = replace(request, ignored=request.ignored | {line})
-        request = request if possible_in(here.beside(fewer)) else fewer
-    left = tuple(line for line in lines if line not in request.ignored)
-    pins = _needed(matrix, replace(request, ignored=given.ignored), asked)
-    return Proof(pins=pins, asked=asked, facts=tuple(request.known), lines=left)
+    left = _few_lines(World(matrix=matrix, request=request))
+    return Proof(pins=_needed(matrix, request, asked), asked=asked, facts=tuple(request.known), lines=left)
+
+
+def _few_lines(world: World) -> tuple[Line, ...]:
+    """Lines that cannot hold together with the world's pins and facts, none too many, nearest first."""
+    blamed = _first_proof(world).lines
+    if not blamed or possible_in(world.beside(replace(world.request, only=blamed))):
+        blamed = frozenset(lines_of(world))
+    left = _nearest_first(world, blamed)
+    for line in reversed(left):
+        fewer = [other for other in left if other != line]
+        left = left if possible_in(world.beside(replace(world.request, only=frozenset(fewer)))) else fewer
+    return tuple(left)
+
+
+def _nearest_first(world: World, lines: frozenset[Line]) -> list[Line]:
+    """Lines in the order in which one comes to them from what was asked for."""
+    names = list(dict.fromkeys(need.name for need in world.roots()))
+    for name in names:
+        names += [target for owner, target, _ in sorted(lines) if owner == name and target not in names]
+    order = {name: index for index, name in enumerate(names)}
+    return sorted(lines, key=lambda line: (order.get(line[0], len(order)), line))
 
 
 def _few_facts_and_pins(matrix: Matrix, request: Request) -> Request:
@@ -88,17 +97,13 @@ def lines_of(world: World) -> list[Line]:
     return list(found)
 
 
-def _first_proof(world: World, lines: list[Line]) -> Blame:
-    """What narrowing blames, or everything where the conflict shows in the search only."""
+def _first_proof(world: World) -> Blame:
+    """What narrowing blames; all pins and facts, and no line, where the conflict shows in the search only."""
     domains = narrow(world)
     wiped = domains.wiped()
     if wiped:
         return blame(domains, wiped)
-    return _everything(world.request, lines)
-
-
-def _everything(request: Request, lines: list[Line]) -> Blame:
-    return Blame(pins=frozenset(request.pins), facts=frozenset(request.known), lines=frozenset(lines))
+    return Blame(pins=frozenset(world.request.pins), facts=frozenset(world.request.known), lines=frozenset())
 
 
 def _only(request: Request, found: Blame) -> Request:

@@ -41,7 +41,7 @@ class Request:
     `ignored` names (for proofs). `measured` are failures seen before, as claims of the release that failed; releases
     that worked before (`preferred`: name, version) are tried first. `stand_ins` may stand in for a claim; None: those
     of which all that they ask of the host is known. Claims for the sake of a feature (TF-TRT) count where it is among
-    `features`; None: always.
+    `features`; None: always. Of all lines `only` these count, if any are named.
     """
 
     engine: str
@@ -56,6 +56,7 @@ class Request:
     preferred: frozenset[tuple[str, str]] = frozenset()
     stand_ins: frozenset[str] | None = None
     features: frozenset[str] | None = None
+    only: frozenset[Line] | None = None
 
 
 def without_fact(request: Request, name: str) -> Request:

@@ -179,12 +179,15 @@ class World:
         """What must hold beside a candidate."""
         if candidate not in self._needs:
             self._needs[candidate] = tuple(self._needs_of(candidate)) if candidate.release else ()
-        if not self.request.ignored:
+        if not self.request.ignored and self.request.only is None:
             return self._needs[candidate]
-        return tuple(need for need in self._needs[candidate] if not self._ignored(need.cause))
+        return tuple(need for need in self._needs[candidate] if self._counts(need.cause))
 
-    def _ignored(self, cause: Pin | Claim | None) -> bool:
-        return isinstance(cause, Claim) and line_of(cause) in self.request.ignored
+    def _counts(self, cause: Pin | Claim | None) -> bool:
+        if not isinstance(cause, Claim):
+            return True
+        line = line_of(cause)
+        return line not in self.request.ignored and (self.request.only is None or line in self.request.only)
 
     def beside(self, request: Request) -> World:
         """The world of a request that differs only in lines that are ignored and in values of facts: what was worked
