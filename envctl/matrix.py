@@ -22,6 +22,7 @@ class Matrix:
     _read: dict[str, Component] = field(default_factory=dict)
     _names: list[str] = field(default_factory=list)
     _lines: dict[str, set[str]] = field(default_factory=dict)
+    _words: set[str] = field(default_factory=set)
 
     def names(self) -> list[str]:
         """The names of all components, sorted."""
@@ -47,13 +48,14 @@ class Matrix:
         """The versions of a component at which any claim of any release changes its mind."""
         if not self._lines:
             for claim in self._all_claims():
-                if not is_bits(claim.condition.any[0]):
-                    self._lines.setdefault(claim.name, set()).update(boundaries(claim.condition))
+                self._lines.setdefault(claim.name, set()).update(boundaries(claim.condition))
         return self._lines.get(name, set())
 
     def in_words(self, name: str) -> bool:
         """Whether claims on a component name words (`avx2,fma`) and not versions."""
-        return any(claim.name == name and is_bits(claim.condition.any[0]) for claim in self._all_claims())
+        if not self._words:
+            self._words.update(claim.name for claim in self._all_claims() if is_bits(claim.condition.any[0]))
+        return name in self._words
 
     def _all_claims(self) -> Iterator[Claim]:
         for component in map(self.component, self.names()):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-from packaging.utils import canonicalize_name
-
 from envctl.errors import BadInput
 from envctl.request import Pin
 from envctl.versions import parse_pin
@@ -49,6 +47,8 @@ def _pin(name: str, value: str, said: str) -> Pin:
 
 def _general(text: str) -> Pin:
     """NAME=SPEC; as people write them, NAME==1.2 (the same as NAME=1.2) and NAME>=1.2 are read too."""
+    from packaging.utils import canonicalize_name
+
     found = re.fullmatch(r"\s*([A-Za-z0-9][\w.-]*?)\s*([=<>!~].*)", text)
     if not found:
         raise BadInput(f"--pin {text!r} is not NAME=SPEC", do=["for example --pin numpy=1.26 or --pin 'numpy=<2'"])
