@@ -12,7 +12,7 @@ from envctl.matrix import Matrix
 from envctl.question import Answer, answer, request_for
 from envctl.release import Claim
 from envctl.request import Pin
-from envctl.solver import Stack, solve
+from envctl.solver import possible
 from envctl.versions import Condition
 
 
@@ -50,7 +50,7 @@ def _versions(matrix: Matrix, name: str) -> list[str]:
 
 
 def _fits(matrix: Matrix, items: tuple[Pin, ...]) -> bool:
-    return isinstance(solve(matrix, request_for(matrix, items)), Stack)
+    return possible(matrix, request_for(matrix, items))
 
 
 def _pin(name: str, version: str) -> Pin:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from envctl.matrix import Matrix
 from envctl.release import Claim, Component, Release
 from envctl.request import Known, Pin, Request
-from envctl.solver import Conflict, solve
+from envctl.solver import possible
 from envctl.versions import Condition
 
 
@@ -63,5 +63,5 @@ def _reachable(matrix: Matrix, release: Release, where: str) -> Iterator[Finding
     facts = frozenset(name for name in matrix.names() if matrix.component(name).kind in ("host", "model"))
     known = {"python": Known(values=pythons, origin="matrices/python.toml")} if pythons else {}
     request = Request(engine=release.component, pins=(pin,), known=known, deferred=facts, on_gpu=True)
-    if isinstance(solve(matrix, request), Conflict):
+    if not possible(matrix, request):
         yield Finding(where=where, what="no stack can reach this release")

@@ -55,7 +55,7 @@ class JobFailed(EnvctlError):
     """A step inside an environment failed; its folder is kept (exit code 5). `kind` is the job's status."""
 
     code = 5
-    kind = "engine-error"
+    kind = "job-failed"
 
 
 class CannotStart(EnvctlError):

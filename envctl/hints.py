@@ -41,7 +41,7 @@ def _other_pins(matrix: Matrix, request: Request) -> Iterator[str]:
         free = without_pin(request, pin)
         if not possible(matrix, free):
             continue
-        for version in _nearest(_possible(matrix, free, pin), boundaries(pin.condition))[:TRIES]:
+        for version in _nearest(_others(matrix, free, pin), boundaries(pin.condition))[:TRIES]:
             instead = Pin(name=pin.name, condition=Condition(any=(f"=={version}",)), said=f"{pin.name} {version}")
             answer = solve(matrix, replace(free, pins=(*free.pins, instead)))
             if isinstance(answer, Stack):
@@ -51,7 +51,7 @@ def _other_pins(matrix: Matrix, request: Request) -> Iterator[str]:
             yield from _without(matrix, free, pin)
 
 
-def _possible(matrix: Matrix, free: Request, pin: Pin) -> list[str]:
+def _others(matrix: Matrix, free: Request, pin: Pin) -> list[str]:
     """What narrowing leaves to a component, or all where only the pin brings it in; but not what the pin admits."""
     world = World(matrix=matrix, request=free)
     left = narrow(world).left.get(pin.name) or world.candidates(pin.name)

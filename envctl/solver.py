@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from packaging.version import Version
 from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, ResolutionTooDeep
 from resolvelib.resolvers import Resolution
 
@@ -53,6 +52,11 @@ class Stack:
     def version(self, name: str) -> str:
         """The chosen version of a component."""
         return self.choices[name].version
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it is for a GPU: it holds CUDA or a GPU, or asks for one."""
+        return bool({"cuda", "gpu"} & {*self.choices, *(claim.name for claim in self.unmet)})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -255,8 +259,7 @@ def newest_versions(matrix: Matrix, pin: Pin, count: int = 3) -> list[str]:
     """The newest few releases of a pinned component."""
     if not matrix.has(pin.name):
         return []
-    versions = [release.version for release in matrix.component(pin.name).releases]
-    return sorted(versions, key=Version, reverse=True)[:count]
+    return [release.version for release in matrix.component(pin.name).releases[:count]]
 
 
 def _is_host(matrix: Matrix, name: str) -> bool:

@@ -36,23 +36,25 @@ def _kind_known(matrix: Matrix, request: Request, name: str) -> bool:
     return all(claim.name in request.known for claim in claims)
 
 
-def waivers(matrix: Matrix, request: Request, component: Component, release: Release) -> Iterator[Waiver]:
-    """Everything that could stand in for a claim of a release."""
-    allowed = stand_ins(matrix, request)
+def waivers(matrix: Matrix, allowed: frozenset[str], component: Component, release: Release) -> Iterator[Waiver]:
+    """What of the allowed stand-ins could stand in for a claim of a release."""
     for claimed, name in component.unless.items():
         if name in allowed:
             yield Waiver(name=name, on=(claimed,), condition=_of_the_same_version(matrix, release, name))
-    for name in dict.fromkeys([request.engine, *(pin.name for pin in request.pins)]):
-        yield from _vouched(matrix, name, component)
 
 
-def _vouched(matrix: Matrix, name: str, partner: Component) -> Iterator[Waiver]:
-    """Releases of `name` that were put together with the partner."""
-    releases = matrix.component(name).releases if matrix.has(name) else ()
-    vouching = [release for release in releases if partner.name in release.vouches]
-    if vouching:
-        versions = tuple(f"=={release.version}" for release in vouching)
-        yield Waiver(name=name, on=vouching[0].vouches[partner.name], condition=Condition(any=versions))
+def vouchers(matrix: Matrix, request: Request) -> dict[str, tuple[Waiver, ...]]:
+    """By name of a partner: releases of what was asked for that were put together with it, and its claims that do not
+    count beside them. Looked up once a request: a look at every release for every release would be quadratic."""
+    asked = dict.fromkeys([request.engine, *(pin.name for pin in request.pins)])
+    versions: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
+    for release in [release for name in asked if matrix.has(name) for release in matrix.component(name).releases]:
+        for partner, on in release.vouches.items():
+            versions.setdefault((partner, release.component, on), []).append(f"=={release.version}")
+    found: dict[str, tuple[Waiver, ...]] = {}
+    for (partner, name, on), equal in versions.items():
+        found[partner] = (*found.get(partner, ()), Waiver(name=name, on=on, condition=Condition(any=tuple(equal))))
+    return found
 
 
 def _of_the_same_version(matrix: Matrix, release: Release, name: str) -> Condition:

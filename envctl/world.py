@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from packaging.version import Version
@@ -13,7 +13,7 @@ from envctl.matrix import Matrix
 from envctl.release import Claim, Component, Release
 from envctl.request import Pin, Request, line_of
 from envctl.versions import Condition, boundaries
-from envctl.waivers import Waiver, stand_ins, waivers
+from envctl.waivers import Waiver, stand_ins, vouchers, waivers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +48,6 @@ class World:
     _candidates: dict[str, tuple[Candidate, ...]] = field(default_factory=dict)
     _needs: dict[Candidate, tuple[Need, ...]] = field(default_factory=dict)
     _parts: dict[str, bool] = field(default_factory=dict)
-    _stand_ins: dict[tuple[str, str], tuple[Waiver, ...]] = field(default_factory=dict)
 
     def roots(self) -> list[Need]:
         """The engine and the pins."""
@@ -81,16 +80,13 @@ class World:
     def _releases(self, name: str) -> Iterator[Candidate]:
         component = self._component(name)
         releases = sorted(component.releases if component else (), key=self._rank)
-        last = set(component.unless.values()) if component else set()  # what the host should do without, if it can
-        waived = [(release, waiver.name) for release in releases for waiver in self._waivers(name, release)]
         for release in releases:
             yield Candidate(name=name, version=release.version, release=release)
-            for each, waiver in waived:
-                if each is release and waiver not in last:
-                    yield Candidate(name=name, version=release.version, release=release, waived=waiver)
-        for release, waiver in waived:
-            if waiver in last:
-                yield Candidate(name=name, version=release.version, release=release, waived=waiver)
+            for waiver in self._vouchers.get(name, ()):
+                yield Candidate(name=name, version=release.version, release=release, waived=waiver.name)
+        for release in releases:  # last: what the host should do without, if it can
+            for waiver in self._waivers(name, release):
+                yield Candidate(name=name, version=release.version, release=release, waived=waiver.name)
 
     def _open_versions(self, name: str) -> Iterator[Candidate]:
         """The versions of what has more than its rows (packages, hosts that are pinned): the rows, and, where no pin
@@ -135,15 +131,15 @@ class World:
         return self.matrix.component(name) if self.matrix.has(name) else None
 
     def _waivers(self, name: str, release: Release) -> tuple[Waiver, ...]:
-        key = (name, release.version)
-        if key not in self._stand_ins:
-            found = waivers(self.matrix, self._with_stand_ins, self.matrix.component(name), release)
-            self._stand_ins[key] = tuple(found)
-        return self._stand_ins[key]
+        return tuple(waivers(self.matrix, self._allowed, self.matrix.component(name), release))
 
     @cached_property
-    def _with_stand_ins(self) -> Request:
-        return replace(self.request, stand_ins=stand_ins(self.matrix, self.request))
+    def _allowed(self) -> frozenset[str]:
+        return stand_ins(self.matrix, self.request)
+
+    @cached_property
+    def _vouchers(self) -> dict[str, tuple[Waiver, ...]]:
+        return vouchers(self.matrix, self.request)
 
     def is_package(self, name: str) -> bool:
         """A Python distribution that uv resolves: of that kind, or without a file of its own."""
@@ -190,8 +186,8 @@ class World:
         return line not in self.request.ignored and (self.request.only is None or line in self.request.only)
 
     def beside(self, request: Request) -> World:
-        """The world of a request that differs only in lines that are ignored and in values of facts: what was worked
-        out here holds there too."""
+        """The world of a request that differs only in the lines that count and in values of facts: what was worked out
+        here holds there too."""
         alike = {name for name, known in request.known.items() if self.request.known.get(name) == known}
         other = World(
             matrix=self.matrix,
@@ -199,16 +195,14 @@ class World:
             _candidates={name: c for name, c in self._candidates.items() if name in alike or name not in request.known},
             _needs=self._needs,
             _parts=self._parts,
-            _stand_ins=self._stand_ins,
         )
-        kept = ("_assembled", "_contested", "_with_stand_ins")
+        kept = ("_assembled", "_contested", "_allowed", "_vouchers")
         other.__dict__.update({name: value for name, value in self.__dict__.items() if name in kept})
         return other
 
     def _needs_of(self, candidate: Candidate) -> Iterator[Need]:
         assert candidate.release
-        found = self._waivers(candidate.name, candidate.release) if candidate.waived else ()
-        waiver = next((each for each in found if each.name == candidate.waived), None)
+        waiver = self._waiver(candidate)
         for claim, limit in claims_of(self.matrix, candidate.release, self.request):
             if not self.takes_part(claim.name) or self._passed_over(claim):
                 continue
@@ -216,6 +210,13 @@ class World:
                 yield Need(name=waiver.name, condition=waiver.condition, cause=claim)
             else:
                 yield Need(name=claim.name, condition=claim.condition, cause=claim, limit=limit)
+
+    def _waiver(self, candidate: Candidate) -> Waiver | None:
+        """What stands in for one of a candidate's claims."""
+        if not candidate.waived or candidate.release is None:
+            return None
+        possible = (*self._vouchers.get(candidate.name, ()), *self._waivers(candidate.name, candidate.release))
+        return next(each for each in possible if each.name == candidate.waived)
 
     def _passed_over(self, claim: Claim) -> bool:
         """Features that nobody asked for, and what parts of a vendor's image ask of other software: its host and GPU

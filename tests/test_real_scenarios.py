@@ -34,7 +34,7 @@ def parameters() -> list[Any]:
     found = []
     for path in SCENARIOS:
         reason = tomllib.loads(path.read_text(encoding="utf-8")).get("xfail")
-        marks = [pytest.mark.xfail(reason=reason, strict=False)] if reason else []
+        marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
         found.append(pytest.param(path, id=path.stem.removeprefix("real_"), marks=marks))
     return found
 

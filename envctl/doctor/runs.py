@@ -35,19 +35,14 @@ def runs_here(matrix: Matrix, request: Request) -> list[Runs]:
 def _runs(matrix: Matrix, request: Request) -> Runs:
     on_gpu, on_cpu = (solve(matrix, replace(request, on_gpu=gpu)) for gpu in (True, False))
     found = {}
-    if isinstance(on_gpu, Stack) and uses_gpu(on_gpu) and not _unmet_gpu(on_gpu):
+    if isinstance(on_gpu, Stack) and on_gpu.on_gpu and not _unmet_gpu(on_gpu):
         found["gpu"] = on_gpu.version(request.engine)
-    if isinstance(on_cpu, Stack) and not uses_gpu(on_cpu):
+    if isinstance(on_cpu, Stack) and not on_cpu.on_gpu:
         found["cpu"] = on_cpu.version(request.engine)
     stacks = [stack for stack in (on_gpu, on_cpu) if isinstance(stack, Stack)]
     unknown = sorted({claim.name for stack in stacks for claim in stack.unmet})
     why = "" if found else _why(matrix, replace(request, on_gpu=True))
     return Runs(engine=request.engine, unknown=tuple(unknown), why=why, **found)
-
-
-def uses_gpu(stack: Stack) -> bool:
-    """Whether a stack is for a GPU: it holds CUDA, or asks for one."""
-    return bool({"cuda", "gpu"} & {*stack.choices, *(claim.name for claim in stack.unmet)})
 
 
 def _unmet_gpu(stack: Stack) -> bool:

@@ -56,8 +56,8 @@ def runnable(pins: tuple[Pin, ...], host: str) -> list[Runnable]:
 
 def _runnable(matrix: Matrix, request: Request) -> Runnable:
     stacks = {on_gpu: _stacks(matrix, replace(request, on_gpu=on_gpu)) for on_gpu in (True, False)}
-    gpu = tuple(stack.version(request.engine) for stack in stacks[True] if _uses_gpu(stack))
-    cpu = tuple(stack.version(request.engine) for stack in stacks[False] if not _uses_gpu(stack))
+    gpu = tuple(stack.version(request.engine) for stack in stacks[True] if stack.on_gpu)
+    cpu = tuple(stack.version(request.engine) for stack in stacks[False] if not stack.on_gpu)
     unknown = sorted({claim.name for each in stacks.values() for stack in each for claim in stack.unmet})
     why_not = () if gpu or cpu else _why_not(matrix, request)
     return Runnable(engine=request.engine, gpu=gpu, cpu=cpu, unknown=tuple(unknown), why_not=why_not)
@@ -71,10 +71,6 @@ def _stacks(matrix: Matrix, request: Request) -> list[Stack]:
         pin = Pin(name=request.engine, condition=exactly, said=f"{request.engine} {release.version}")
         answers.append(solve(matrix, replace(request, pins=(*request.pins, pin))))
     return [answer for answer in answers if isinstance(answer, Stack)]
-
-
-def _uses_gpu(stack: Stack) -> bool:
-    return bool({"cuda", "gpu"} & {*stack.choices, *(claim.name for claim in stack.unmet)})
 
 
 def _why_not(matrix: Matrix, request: Request) -> tuple[str, ...]:
