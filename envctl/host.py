@@ -51,10 +51,13 @@ class HostFacts:
         return {name: self.value(name) for name in names}
 
 
-def start_probes(names: Sequence[str] = PROBES, root: Path | None = None, record: Path | None = None) -> Probes:
+def start_probes(
+    names: Sequence[str] = PROBES, root: Path | None = None, record: Path | None = None, *, redact: bool = False
+) -> Probes:
     """Probes, running side by side (on the machine recorded in `root`, if given); hand them to `collect`."""
     command = [sys.executable, "-I", "-S"]
     options = [*(["--root", str(root)] if root else []), *(["--record", str(record)] if record else [])]
+    options += ["--redact"] if redact else []
     return [
         (
             name,

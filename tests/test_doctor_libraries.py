@@ -17,26 +17,9 @@ import pytest
 from envctl.doctor.check import Facts
 from envctl.doctor.cuda_claims import with_cuda_claims
 from envctl.host import Fact, HostFacts
-from tests.gpu_machines import MATRIX, PROBES, Break, Broken
-from tests.library_faults import FAULTS
+from tests.gpu_machines import MATRIX, PROBES
 
 GCC = pytest.mark.skipif(shutil.which("gcc") is None, reason="no compiler here")
-
-
-@pytest.mark.parametrize(
-    ("host", "break_it", "check", "level", "said", "fix"), [it[1:] for it in FAULTS], ids=[it[0] for it in FAULTS]
-)
-def test_a_fault_is_found_with_its_root_and_its_fix(
-    host: str, break_it: Break, check: str, level: str, said: str, fix: str, tmp_path: Path
-) -> None:
-    machine = Broken(host, tmp_path)
-    break_it(machine)
-    found = machine.verdicts()
-    roots = {it.id: it.finding for it in found.values() if it.finding.level in ("WARN", "FAIL") and not it.follows}
-    assert list(roots) == [check], {it: roots[it].said for it in roots}
-    assert roots[check].level == level
-    assert said in roots[check].said
-    assert fix in "\n".join(roots[check].fix)
 
 
 def claims(**values: Any) -> Facts:

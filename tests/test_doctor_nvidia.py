@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.gpu_faults import FAULTS
+from tests import gpu_faults, library_faults
 from tests.gpu_machines import A10, CHECKS, HEALTHY, HOSTS, PROBES, Break, Broken, verdicts
+
+FAULTS = (*gpu_faults.FAULTS, *library_faults.FAULTS)
 
 
 @pytest.mark.parametrize(

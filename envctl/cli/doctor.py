@@ -45,7 +45,7 @@ def doctor(
             workflow.record(record)
             print(f"recorded in {record}")
             return
-        found = workflow.diagnose(root, tuple(only))
+        found = workflow.diagnose(root, tuple(only), redact=report)
         if fix and not root:
             found = _mended(screen, found, yes)
         _print(screen, found, verbose=verbose, report=report)
@@ -69,12 +69,7 @@ def _print(screen: Screen, found: Diagnosis, *, verbose: bool, report: bool) -> 
     lines = [*_summary(found), *_verdicts(found, verbose or report), *_runs(found)]
     text = "\n".join(lines)
     if report:
-        import getpass
-        import platform
-
-        from envctl.doctor.redact import redacted
-
-        text = "```\n" + redacted(text, (getpass.getuser(), platform.node())) + "\n```"
+        text = f"```\n{text}\n```"
     print(text)
 
 

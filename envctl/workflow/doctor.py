@@ -37,9 +37,13 @@ class Diagnosis:
         return any(verdict.finding.level == "FAIL" for verdict in self.verdicts)
 
 
-def diagnose(root: Path | None = None, only: tuple[str, ...] = ()) -> Diagnosis:
-    """What is wrong with this machine, or with the one recorded in `root`; `only` names checks."""
-    matrix, host = load(), collect(start_probes(ALL_PROBES, root=root), SECONDS)
+def diagnose(root: Path | None = None, only: tuple[str, ...] = (), *, redact: bool = False) -> Diagnosis:
+    """What is wrong with this machine, or with the one recorded in `root`; `only` names checks.
+
+    With `redact` the probes leave out names, serials and secrets before anything else sees them.
+    """
+    running = start_probes(ALL_PROBES, root=root, redact=redact)
+    matrix, host = load(), collect(running, SECONDS)
     told = with_cuda_claims(matrix, with_claims(matrix, host))
     verdicts = tuple(judge(_needed(only), Facts(host=told)))
     if only:

@@ -30,22 +30,23 @@ def found(facts: Facts, stem: str) -> dict[str, dict[str, Any]]:
     return {name: it for name, it in facts.need("libraries").items() if name.startswith(stem + ".so") and "path" in it}
 
 
-def innermost(facts: Facts, stem: str) -> tuple[str, str] | None:
-    """(soname, what it lacks) of a library that is there and does not load."""
+def unloadable(facts: Facts, stem: str, affects: str) -> Finding | None:
+    """FAIL, with the loader's words, for a library that is there and lacks another one: the innermost is named."""
     for name, it in facts.need("libraries").items():
         error = it.get("error", "")
         if name.startswith(stem + ".so") and error and not error.startswith(name) and "cannot open" in error:
-            return name, error.partition(":")[0]
+            lacks = error.partition(":")[0]
+            fix = (f"install the package that has {lacks}, of the same CUDA", "sudo ldconfig")
+            said = f"{name} does not load: {lacks} is missing"
+            return broken(said, f"dlopen {name} = {error}", affects=affects, fix=fix)
     return None
 
 
 @with_gpu
 def cudnn(facts: Facts) -> Finding:
     """FAIL where a cuDNN is there and not whole."""
-    lacks = innermost(facts, "libcudnn")
-    if lacks:
-        fix = (f"install the package that has {lacks[1]}, of the same CUDA", "sudo ldconfig")
-        return broken(f"{lacks[0]} does not load: {lacks[1]} is missing", affects="everything with cuDNN", fix=fix)
+    if failed := unloadable(facts, "libcudnn", "everything with cuDNN"):
+        return failed
     there = found(facts, "libcudnn")
     if not there:
         return skip("no cuDNN is on the loader's path: wheels bring their own")
@@ -61,10 +62,8 @@ def cudnn(facts: Facts) -> Finding:
 @with_gpu
 def tensorrt(facts: Facts) -> Finding:
     """FAIL where a TensorRT does not load or not for this GPU; WARN where there are several."""
-    lacks = innermost(facts, "libnvinfer")
-    if lacks:
-        fix = (f"install the package that has {lacks[1]}", "sudo ldconfig")
-        return broken(f"{lacks[0]} does not load: {lacks[1]} is missing", affects="tensorrt", fix=fix)
+    if failed := unloadable(facts, "libnvinfer", "tensorrt"):
+        return failed
     there = found(facts, "libnvinfer")
     if not there:
         return skip("no TensorRT is on the loader's path: wheels bring their own")
@@ -111,7 +110,7 @@ def search_path(facts: Facts) -> Finding:
         stem, _, number = path.rpartition("/")[2].partition(".so.")
         series = number.split(".")[0]
         sonames = [name for name in there if name.startswith(f"{stem}.so.{series}")]
-        if sonames and not any("path" in there[name] for name in sonames) and not innermost(facts, stem):
+        if sonames and not any("path" in there[name] for name in sonames) and not unloadable(facts, stem, ""):
             folder = path.rpartition("/")[0]
             said = f"{stem} {number} lies in {folder}, where the loader does not look"
             fix = (f"echo {folder} | sudo tee /etc/ld.so.conf.d/cuda.conf", "sudo ldconfig")
