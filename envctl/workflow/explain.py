@@ -63,7 +63,8 @@ def told_by(text: str) -> tuple[list[Reason], list[str]]:
         return [], []
     first = found[0]
     said = first.cause if first.confidence == "sure" else f"likely: {first.cause}"
-    return [Reason(text=said, source=first.rule.source or f"rule {first.rule.id}")], list(first.fix)
+    check = [f"envctl doctor --only {first.rule.check} looks at that"] if first.rule.check else []
+    return [Reason(text=said, source=first.rule.source or f"rule {first.rule.id}")], [*first.fix, *check]
 
 
 def explain_command(command: list[str], facts: Facts, *, quiet: bool) -> Explained:

@@ -13,6 +13,7 @@ from envctl.runner import Runner
 from envctl.runner.outcome import tail
 from envctl.tree import disk_errors, write_whole
 from envctl.workflow.ask import Ask
+from envctl.workflow.explain import told_by
 from envctl.workflow.prepare import Prepared, check_versions
 
 if TYPE_CHECKING:
@@ -92,11 +93,20 @@ def failure(job: Job, prepared: Prepared, result: Result) -> EnvctlError:
         return HostLacks(f"{what}: no space left", because=[reason], do=[WAYS_OUT[result.status]])
     lines = [line for line in (result.message or tail(job.folder, 5)).splitlines() if line.strip()]
     because = [Reason(text=line[:300], source=result.status if i == 0 else "") for i, line in enumerate(lines[:6])]
-    do = [WAYS_OUT[result.status]] if result.status in WAYS_OUT else []
+    cause, remedies = _explained(job, result)
+    do = [*remedies, *([WAYS_OUT[result.status]] if result.status in WAYS_OUT else [])]
     do += [f"read {job.folder / 'worker.log'}", f"do it again: {job.folder / 'reproduce.sh'}"]
+    because += cause
     error = JobFailed(what, because=because, do=do)
     error.kind = result.status
     return error
+
+
+def _explained(job: Job, result: Result) -> tuple[list[Reason], list[str]]:
+    """What `envctl explain` would say of a failure whose cause the worker could not name itself."""
+    if result.status not in ("engine-error", "engine-missing", "killed", "bad-result"):
+        return [], []
+    return told_by(f"{tail(job.folder, 400)}\n{result.message}")
 
 
 def read_outputs(result: Result) -> dict[str, Array]:
