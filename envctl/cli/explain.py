@@ -44,14 +44,14 @@ def explain(ctx: typer.Context, file: File = None, host: Host = "this", as_json:
     Exit code 0 when the cause was found, 1 when it is not known; with a COMMAND, that of the command.
     """
     from envctl.errors import BadInput
-    from envctl.workflow.explain import explain_command, explain_file, facts_of
+    from envctl.workflow.explain import described, explain_command, explain_file
 
     screen = Screen(as_json)
     with guarded(screen):
         command: list[str] = ctx.obj or []
         if bool(file) == bool(command):
             raise BadInput("give a log, - for standard input, or -- COMMAND", do=["envctl explain build.log"])
-        facts = facts_of(host)
+        facts = described(host)
         found = explain_command(command, facts, quiet=as_json) if command else explain_file(file or "-", facts)
         _print(screen, found)
     raise typer.Exit(found.code if found.code is not None else 0 if found.causes else UNKNOWN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import io
 import re
 import signal
@@ -19,6 +20,8 @@ from envctl.diagnose.rules import load_rules
 from envctl.diagnose.scan import scan
 from envctl.errors import BadInput, CannotStart, Reason
 from envctl.host import HostFacts, read_host
+from envctl.matrix import load
+from envctl.workflow.machine import facts_of
 
 Facts = Mapping[str, str | None]
 
@@ -120,7 +123,7 @@ def _last_words(code: int) -> bytes:
     return b"\nKilled\n" if number == signal.SIGKILL else b""
 
 
-def facts_of(host: str) -> dict[str, str | None]:
+def described(host: str) -> dict[str, str | None]:
     """Facts by name: of `this` host, or of the one that a file or some words (`driver=535 gpu=none`) describe."""
     if host == "this":
         return this_host(read_host())
@@ -130,7 +133,7 @@ def facts_of(host: str) -> dict[str, str | None]:
             f"--host {host!r} is neither a file nor words like driver=535", do=["--host 'driver=535 gpu=8.6'"]
         )
     text = host if "=" in host else path.read_text(encoding="utf-8")
-    return dict(_described(text))
+    return dict(_words(text))
 
 
 def this_host(host: HostFacts) -> dict[str, str | None]:
@@ -141,13 +144,23 @@ def this_host(host: HostFacts) -> dict[str, str | None]:
     return found
 
 
-def _described(text: str) -> list[tuple[str, str]]:
+def _words(text: str) -> list[tuple[str, str]]:
     words = [word for line in text.splitlines() for word in line.partition("#")[0].split()]
     facts = []
     for word in words:
         found = re.fullmatch(r"(?P<name>[a-z][\w-]*)==?(?P<value>\S+)", word)
         if not found:
             raise BadInput(f"--host: {word!r} is not NAME=VALUE", do=["for example driver=535.104.05 gpu=8.6"])
+        _check_name(found["name"])
         facts.append((found["name"], found["value"].replace(",", " ")))
     # who says that there is no GPU says that there is no card
     return [*facts, ("nvidia_pci", "0")] if ("gpu", "none") in facts else facts
+
+
+def _check_name(name: str) -> None:
+    """Raise `BadInput` for a fact that nobody looks at: a typing error would pass in silence."""
+    known = {weigh.fact for rule in load_rules() for weigh in rule.weigh if weigh.fact} | facts_of(load())
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        do = [f"did you mean {near[0]}=…?"] if near else [f"facts are {', '.join(sorted(known))}"]
+        raise BadInput(f"--host: no rule looks at {name!r}", do=do)
