@@ -40,7 +40,11 @@ def infer(model: Path, cache: Path, folder: Path) -> Ran:
 @pytest.mark.parametrize(
     ("library", "told", "check"),
     [
-        ("libopenvino_intel_cpu_plugin.so", "CPU plugin (libopenvino_intel_cpu_plugin.so) is not beside", "lib.closure"),
+        (
+            "libopenvino_intel_cpu_plugin.so",
+            "CPU plugin (libopenvino_intel_cpu_plugin.so) is not beside",
+            "lib.closure",
+        ),
         ("libtbb.so.12", "a library that it needs (tbb", "lib.closure"),
     ],
 )
