@@ -10,7 +10,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,9 +59,8 @@ def test_socket_that_a_daemon_left_behind(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 def test_mute_daemon_costs_its_own_limit_only(monkeypatch: pytest.MonkeyPatch, listening: socket.socket) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{listening.getsockname()}")
-    begin = time.monotonic()
     facts = collect(start_probes(("containers",)), seconds=20)
-    assert time.monotonic() - begin < 4  # 2 s and a busy machine
+    assert "probe:containers" not in facts.facts  # the probe gave up by itself, long before it was given up
     verdict = {it.id: it for it in judge(CHECKS, Facts(host=facts))}["dk.socket"]
     assert verdict.finding.level == "FAIL"
     assert "does not answer" in verdict.finding.said
