@@ -9,6 +9,7 @@ from typing import Any, Literal
 from envctl.host import HostFacts
 
 Level = Literal["OK", "INFO", "WARN", "FAIL", "SKIP"]
+WORDS = {True: "yes", False: "no", None: "unknown"}
 GPU_ENGINES = ("tensorrt", "tensorrt-rtx", "tensorflow (GPU)", "onnxruntime-gpu")
 
 
@@ -78,7 +79,18 @@ class Facts:
     def shown(self, name: str) -> str:
         """A fact as evidence: `origin = value`."""
         fact = self.host.facts.get(name)
-        return f"{fact.origin} = {fact.value if fact.value is not None else fact.error}" if fact else f"{name} = ?"
+        return (
+            f"{fact.origin} = {_words(fact.value) if fact.value is not None else fact.error}" if fact else f"{name} = ?"
+        )
+
+
+def _words(value: Any) -> str:
+    """A value as a person reads it: lists and tables without Python's quotes and braces."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_words(each)}".rstrip() for name, each in value.items() if each != "") or "nothing"
+    if isinstance(value, list):
+        return ", ".join(map(_words, value)) or "nothing"
+    return WORDS[value] if value is None or isinstance(value, bool) else str(value)
 
 
 def ok(said: str, *evidence: str) -> Finding:

@@ -49,7 +49,8 @@ def kind(facts: Facts) -> Finding:
     words += [f"Jetson with L4T {found['tegra']}"] if found["tegra"] else []
     words += [f"a {found['container']} container"] if found["container"] else []
     words += [f"a virtual machine ({found['hypervisor']})"] if found["hypervisor"] and not found["wsl"] else []
-    said = f"{facts.get('os') or 'Linux'}, kernel {facts.get('kernel')}, {' on '.join(words) or 'on bare metal'}"
+    kernel = f", kernel {facts.get('kernel')}" if facts.get("kernel") else ""
+    said = f"{facts.get('os') or 'Linux'}{kernel}, {' on '.join(words) or 'on bare metal'}"
     return Finding(level="INFO", said=said, evidence=(facts.shown("machine_kind"),))
 
 
