@@ -29,10 +29,11 @@ class Runs:
 def runs_here(matrix: Matrix, request: Request) -> list[Runs]:
     """Every engine of the matrix, in the alphabet's order."""
     names = [name for name in matrix.names() if matrix.component(name).kind == "engine"]
-    return [_runs(matrix, replace(request, engine=name, pins=())) for name in names]
+    return [runs_of(matrix, replace(request, engine=name, pins=())) for name in names]
 
 
-def _runs(matrix: Matrix, request: Request) -> Runs:
+def runs_of(matrix: Matrix, request: Request) -> Runs:
+    """The engine of the request, with its pins."""
     on_gpu, on_cpu = (solve(matrix, replace(request, on_gpu=gpu)) for gpu in (True, False))
     found = {}
     if isinstance(on_gpu, Stack) and on_gpu.on_gpu and not _unmet_gpu(on_gpu):
