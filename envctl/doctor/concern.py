@@ -9,24 +9,32 @@ from envctl.doctor.wanted import Wants
 
 ABOUT_FILES = ("file.", "onnx.", "model.", "plan.", "trt.")
 # what a finding says it affects -> every engine meets it, wherever it runs
-EVERYTHING = ("every engine", "every engine on the CPU", "the whole machine", "installing packages", "package downloads")
+EVERYTHING = (
+    "every engine",
+    "every engine on the CPU",
+    "the whole machine",
+    "installing packages",
+    "package downloads",
+)
 WITH_CUDA = ("everything with CUDA", "everything with cuDNN")
 CONTAINERS = ("GPU engines in containers", "engines in containers", "--runner docker", "docker build on this image")
 
 
+def asked(verdicts: Iterable[Verdict], wants: Wants) -> frozenset[str]:
+    """The ids of the checks that are about what was named itself."""
+    prefixes = (*ABOUT_FILES, "img.") if "image_platform" in wants.facts else ABOUT_FILES
+    return frozenset(each.id for each in verdicts if each.id == "engine" or each.id.startswith(prefixes))
+
+
 def concerning(verdicts: Iterable[Verdict], wants: Wants) -> frozenset[str]:
     """The ids of the checks that are about what was named, or whose finding affects it."""
-    return frozenset(verdict.id for verdict in verdicts if _concerns(verdict, wants))
+    known = list(verdicts)
+    return asked(known, wants) | {each.id for each in known if _concerns(each, wants)}
 
 
 def _concerns(verdict: Verdict, wants: Wants) -> bool:
-    image = "image_platform" in wants.facts
-    if verdict.id == "engine" or verdict.id.startswith(ABOUT_FILES):
-        return True
-    if verdict.id.startswith("img."):
-        return image
     words = [part.strip() for each in verdict.finding.affects for part in each.split(",")]
-    return any(_meets(word, wants, image) for word in words)
+    return any(_meets(word, wants, "image_platform" in wants.facts) for word in words)
 
 
 def _meets(word: str, wants: Wants, image: bool) -> bool:

@@ -22,6 +22,8 @@ MODEL_FACTS = ("opset", "opset-ml", "ir")
 PLANS = {"tensorrt": "tensorrt-plan", "tensorrt-rtx": "tensorrt-rtx-plan"}
 VERSION_COMPATIBLE = {"tensorrt": "tensorrt-plan-vc"}
 
+LINES = 6  # of a proof: its first ones, and the fact that they meet
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Engine:
@@ -115,7 +117,8 @@ def _proof(matrix: Matrix, request: Request) -> dict[str, Any]:
         answer = solve(matrix, replace(request, on_gpu=on_gpu))
         if isinstance(answer, Conflict):
             error = no_stack(matrix, answer)
-            return {"because": [f"{each.text} ({each.source})" for each in error.because], "do": error.do}
+            lines = [f"{each.text} ({each.source})" for each in error.because]
+            return {"because": lines if len(lines) <= LINES else [*lines[: LINES - 1], lines[-1]], "do": error.do}
     return {"because": [], "do": []}  # a GPU of which nothing is known
 
 

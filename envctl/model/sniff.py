@@ -27,9 +27,7 @@ class Kind:
 
 
 ONNX = Kind(id="onnx", title="an ONNX model", do="")
-SAVED_MODEL = Kind(
-    id="saved-model", title="a TensorFlow SavedModel", do=_NOT_YET, engines=("tensorflow", "openvino")
-)
+SAVED_MODEL = Kind(id="saved-model", title="a TensorFlow SavedModel", do=_NOT_YET, engines=("tensorflow", "openvino"))
 _TENSORRT = Kind(id="plan", title="a TensorRT engine (plan)", do=_PLAN, engines=("tensorrt",))
 _RTX = Kind(id="plan", title="a TensorRT for RTX engine (plan)", do=_PLAN, engines=("tensorrt-rtx",))
 _PICKLED = Kind(id="pickle", title="a Python pickle (a torch checkpoint?)", do=_PICKLE)

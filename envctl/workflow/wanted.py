@@ -67,7 +67,7 @@ def read_word(matrix: Matrix, word: str) -> Engine | Thing:
         return file or engine  # type: ignore[return-value]
     if Path(word).is_dir():
         raise BadInput(f"{word} is a folder without a SavedModel or an image in it", do=["name the model file"])
-    if "/" in word and word[0] in "./~" or word.endswith(MODEL_ENDINGS):
+    if ("/" in word and word[0] in "./~") or word.endswith(MODEL_ENDINGS):
         raise BadInput(f"no such file: {word}", do=["check the path; a relative one starts at the current folder"])
     if not re.fullmatch(r"[a-z0-9][\w.\-/:@]*", word):
         raise BadInput(f"--for {word}: there is no such file, engine or image", do=_near(matrix, word))
@@ -132,8 +132,8 @@ def _engine(matrix: Matrix, word: str) -> Engine | None:
     found = re.fullmatch(r"\s*([A-Za-z][A-Za-z0-9_-]*)\s*((?:[=<>!~]|(?<=\s)\S).*)?", word)
     if not found:
         return None
-    name = canonicalize_name(found[1])
-    name = ENGINE_OPTIONS.get(name) or ALIASES.get(name, name)
+    called = str(canonicalize_name(found[1]))
+    name = ENGINE_OPTIONS.get(called) or ALIASES.get(called, called)
     if not matrix.has(name):
         return None
     kind = matrix.component(name).kind

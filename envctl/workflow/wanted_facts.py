@@ -16,9 +16,11 @@ from envctl.errors import BadInput, HostLacks, Reason
 from envctl.host import Fact
 from envctl.matrix import Matrix
 from envctl.model import ModelFacts, WeightsAway, plan_header, sniff
+from envctl.request import Pin
 from envctl.spec import engines as specified
 from envctl.spec import read_spec
 from envctl.tree import payload, sha256_of
+from envctl.versions import parse_pin
 from envctl.workflow.wanted import Thing, read_words
 
 SIDECAR = ".envctl.json"
@@ -29,15 +31,21 @@ NOT_HERE = "404"  # of an engine that has no such image
 def read_wants(matrix: Matrix, words: tuple[str, ...], *, redact: bool = False) -> Wants:
     """Everything that --for named, with the facts of each file and image. Nothing is pulled or run."""
     engines, things = read_words(matrix, words)
-    facts: dict[str, Fact] = {"wanted": _fact("wanted", [thing.said for thing in things], "--for")}
+    facts: dict[str, Fact] = {}
     for thing in things:
         facts |= image_facts(thing, redact) if thing.kind == "image" else file_facts(thing)
     if (plan := facts.get("plan")) and plan.value and plan.value["engine"] not in {each.name for each in engines}:
-        name = plan.value["engine"]
-        engines = (*engines, Engine(name=name, said=f"{name} for {plan.value['name']}"))
+        engines = (*engines, _builder(plan.value))
     readers = frozenset(_readers(matrix))
     facts["engine_specs"] = _fact("engine_specs", {each.name: _spec(each.name) for each in engines}, "images/*.toml")
     return Wants(engines=engines, facts=facts, readers=readers)
+
+
+def _builder(plan: dict[str, Any]) -> Engine:
+    """The release that built an engine file: the only one that is sure to load it."""
+    name, version = plan["engine"], ".".join(plan["version"].split(".")[:3])
+    pins = (Pin(name=name, condition=parse_pin(name, version), said=f"header of {plan['name']}"),) if version else ()
+    return Engine(name=name, said=f"{name} {version}".strip(), pins=pins)
 
 
 def _fact(name: str, value: Any, origin: str, error: str = "") -> Fact:
@@ -146,6 +154,8 @@ def _refuse_absent(thing: Thing, platform: Fact) -> None:
         raise BadInput(f"{thing.said} is no image that can be read", because=because, do=["save it again: docker save"])
     if NOT_HERE in platform.error:
         do = [f"docker pull {thing.name}", "or check the name: docker images; engines: envctl matrix show"]
-        raise BadInput(f"there is no file, engine or image {thing.said} here; nothing is pulled", because=because, do=do)
+        raise BadInput(
+            f"there is no file, engine or image {thing.said} here; nothing is pulled", because=because, do=do
+        )
     do = ["name an archive instead (docker save), or start the daemon: envctl doctor --only dk.socket"]
     raise HostLacks(f"no container engine can be asked about the image {thing.said}", because=because, do=do)

@@ -1,4 +1,4 @@
-"""An engine file of TensorRT that --for named (ids plan.match, trt.sm): its header against the TensorRT and GPUs here."""
+"""An engine file of TensorRT that --for named (plan.match, trt.sm): its header against the TensorRT and GPUs here."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def _damage(plan: dict[str, Any]) -> str:
 
 
 def _notes(plan: dict[str, Any], shown: list[str]) -> Finding:
-    said = f"{plan['before']} bytes of notes stand before the engine (Ultralytics writes them): TensorRT's tools refuse it"
+    said = (
+        f"{plan['before']} bytes of notes stand before the engine (Ultralytics writes them): TensorRT's tools refuse it"
+    )
     fix = (f"tail -c +{plan['before'] + 1} {plan['name']} > plain.engine   # what trtexec and Triton load",)
     return Finding(level="WARN", said=said, evidence=tuple(shown), affects=THIS, fix=fix)
 
@@ -85,7 +87,9 @@ def gpus(facts: Facts) -> Finding:
         fix = (f"build it with a release for this GPU: envctl doctor --for {plan['engine']}",)
         return Finding(level="FAIL", said=said, evidence=tuple(shown), affects=THIS, fix=fix)
     if not built:
-        said = f"{plan['engine']} {plan['version']} supports this GPU; which one the file was built on is not told in it"
+        said = (
+            f"{plan['engine']} {plan['version']} supports this GPU; which one the file was built on is not told in it"
+        )
         return Finding(level="INFO", said=said, evidence=tuple(shown))
     return ok(f"built for a GPU of compute capability {' '.join(here['fits'])}, which is here", *shown)
 
