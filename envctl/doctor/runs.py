@@ -59,6 +59,9 @@ def _why(matrix: Matrix, request: Request) -> str:
     failed = [need.cause for need in domains.failed.values() if need.name in request.known]
     own = [cause for cause in failed if isinstance(cause, Claim) and cause.owner.startswith(f"{request.engine} ")]
     proven = [] if own else claims(matrix, request, minimal(matrix, answer))
-    claim = next((each for each in [*own, *proven] if each.name in request.known), proven[0] if proven else own[0])
+    blamed = [*own, *proven]
+    if not blamed:
+        return f"the matrix knows no {' '.join(str(pin.condition) for pin in request.pins)} of it"
+    claim = next((each for each in blamed if each.name in request.known), proven[0] if proven else own[0])
     here = request.known[claim.name].values if claim.name in request.known else ()
     return f"{claim.owner} needs {claim.name} {claim.condition}; here {claim.name} is {' '.join(here) or 'none'}"

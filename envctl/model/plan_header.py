@@ -2,7 +2,8 @@
 
 Offsets: trtexec's own `--getPlanVersionOnly` reads the tag, the version of the serialisation and, at byte 24, the four
 numbers of the release: github.com/NVIDIA/TensorRT, samples/common/sampleEngines.cpp (printPlanVersion). TensorRT for
-RTX has another tag and keeps the same places, and at byte 16 the length of the file (measured: docs/evidence.md).
+RTX has another tag and keeps the same places, and at byte 16 the length of the file (measured:
+docs/evidence.md#tensorrt-rtx-file-header).
 """
 
 from __future__ import annotations

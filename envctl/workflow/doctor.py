@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from envctl.doctor.check import Check, Facts, Verdict
 from envctl.doctor.checks import CHECKS
@@ -19,6 +20,9 @@ from envctl.question import OTHER_SYSTEMS
 from envctl.request import Known, Request
 from envctl.solver import with_provided
 from envctl.workflow.machine import facts_of, known_of
+
+if TYPE_CHECKING:
+    from envctl.doctor.wanted import Wants
 
 SECONDS = 1.9  # for all probes together: one that hangs costs no more
 
@@ -67,14 +71,19 @@ def diagnose(
 
 
 def _diagnose_for(wanted: tuple[str, ...], root: Path | None, only: tuple[str, ...], *, redact: bool) -> Diagnosis:
-    """The same, with the checks on what is wanted; what has nothing to do with that is not counted."""
-    from envctl.doctor.concern import asked, concerning
-    from envctl.doctor.wanted import runs_of_file, with_wanted
+    """The same, with the checks on what is wanted."""
     from envctl.workflow.wanted_facts import read_wants
 
     matrix = load()
     wants = read_wants(matrix, wanted, redact=redact)
-    host = collect(start_probes(ALL_PROBES, root=root, redact=redact), SECONDS)
+    return judged_for(matrix, collect(start_probes(ALL_PROBES, root=root, redact=redact), SECONDS), wants, only)
+
+
+def judged_for(matrix: Matrix, host: HostFacts, wants: Wants, only: tuple[str, ...] = ()) -> Diagnosis:
+    """What is wrong with a machine for what somebody wants to run on it; other findings are not counted."""
+    from envctl.doctor.concern import asked, concerning
+    from envctl.doctor.wanted import runs_of_file, with_wanted
+
     request = request_for(matrix, host)
     told = with_wanted(matrix, with_cuda_claims(matrix, with_claims(matrix, host)), wants, request)
     verdicts = tuple(judge(_needed(only), Facts(host=told)))

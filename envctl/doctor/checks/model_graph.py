@@ -151,6 +151,6 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         id="model.memory", title="Memory for the model", rule=memory, after=("file.kind", "file.external"),
-        source="measured:docs/evidence.md",
+        source="docs/run.md#runners",
     ),
 )  # fmt: skip
