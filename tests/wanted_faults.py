@@ -146,6 +146,10 @@ FAULTS = {
         H200, "", nothing, nothing, "engine", "FAIL", "tensorrt 7 cannot run here: tensorrt 7.2.3 needs gpu",
         "with tensorrt 8.5.1 instead", ("trt==7",), ("trt",),
     ),
+    "TensorFlow that does not know the GPU": Fault(
+        H200, "", nothing, nothing, "engine", "WARN", "runs here on CPU (2.10.1); this machine's GPU is not used",
+        "instead of --for tf 2.10", ("tf 2.10",), ("tf",),
+    ),
     "release that is not known": Fault(
         H200, "", nothing, nothing, "engine", "FAIL", "tensorrt 99 cannot run here", "instead of --for", ("trt 99",),
         ("trt 10.3",),

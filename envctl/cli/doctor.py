@@ -50,7 +50,9 @@ def doctor(
             workflow.record(record)
             print(f"recorded in {record}")
             return
+        screen.say(f"looking at {', '.join(for_)}" if for_ else "")  # layers of a large image take a while
         found = workflow.diagnose(root, tuple(only), redact=report, wanted=tuple(for_))
+        screen.quiet()
         if fix and not root:
             found = _mended(screen, found, yes, tuple(for_))
         _print(screen, found, verbose=verbose, report=report)

@@ -122,14 +122,13 @@ def _proof(matrix: Matrix, request: Request) -> dict[str, Any]:
     return {"because": [], "do": []}  # a GPU of which nothing is known
 
 
-def _without_gpu(matrix: Matrix, request: Request, runs: Runs) -> str:
-    """Why an engine that could use this machine's GPU only runs on its CPU; "" where there is nothing to say."""
+def _without_gpu(matrix: Matrix, request: Request, runs: Runs) -> dict[str, Any] | None:
+    """Why an engine that could use this machine's GPU only runs on its CPU; None where there is nothing to say."""
     here = request.known.get("gpu")
     rows = matrix.component(request.engine).releases
     if runs.gpu or not runs.cpu or not (here and here.values) or not any(row.gpu for row in rows):
-        return ""
-    because = _proof(matrix, replace(request, on_gpu=True))["because"]
-    return "; ".join(because[:2])
+        return None
+    return _proof(matrix, request)
 
 
 def _pinned(matrix: Matrix, wanted: Engine) -> list[Release]:

@@ -20,10 +20,10 @@ def engine(facts: Facts) -> Finding:
     said = "; ".join(map(_runs, wanted))
     slow = [each for each in wanted if each["without_gpu"]]
     if slow:
-        said = f"{said}: its GPU is not used"
-        evidence = tuple(f"{each['said']} = {each['without_gpu']}" for each in slow)
+        said = f"{said}; this machine's GPU is not used"
+        evidence = tuple(line for each in slow for line in each["without_gpu"]["because"])
+        fix = tuple(line for each in slow for line in each["without_gpu"]["do"])
         names = tuple(each["engine"] for each in slow)
-        fix = (f"envctl resolve --pin {names[0]}=VERSION names the version that uses it",)
         return Finding(level="WARN", said=said, evidence=evidence, affects=names, fix=fix)
     unknown = sorted({name for each in wanted for name in each["unknown"]})
     evidence = tuple(f"solver = {_runs(each)}" for each in wanted)
