@@ -8,6 +8,17 @@ from dataclasses import dataclass, field, replace
 from envctl.release import Claim
 from envctl.versions import Condition
 
+# how people call engines (the options of the command line, without dashes) -> their names in the matrix
+ENGINE_OPTIONS = {
+    "trt": "tensorrt",
+    "trt-rtx": "tensorrt-rtx",
+    "tf": "tensorflow",
+    "ort": "onnxruntime",
+    "openvino": "openvino",
+    "ncnn": "ncnn",
+    "litert": "litert",
+    "mxnet": "mxnet",
+}
 Line = tuple[str, str, tuple[str, ...]]  # component that claims, component claimed on, alternatives
 
 

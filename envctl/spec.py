@@ -31,8 +31,19 @@ class Packages:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Types:
+    """The element types that an engine's releases `when` read as they are, and those that they make others of."""
+
+    when: str
+    takes: tuple[str, ...]
+    casts: dict[str, str]
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ImageSpec:
-    """One engine's file in `images/`. `variants` are (versions they are for, packages with {component} holes)."""
+    """One engine's file in `images/`. `variants` are (versions they are for, packages with {component} holes);
+    without `types` nothing is known of the element types it reads."""
 
     engine: str
     option: str
@@ -43,6 +54,7 @@ class ImageSpec:
     precisions: tuple[str, ...]
     domains: frozenset[str]
     variants: tuple[tuple[str, Packages], ...]
+    types: tuple[Types, ...] = ()
 
     def packages(self, stack: Stack) -> Packages:
         """The distributions for a stack's versions."""
@@ -102,6 +114,10 @@ def _spec(data: dict[str, Any]) -> ImageSpec:
         precisions=tuple(data["precisions"]),
         domains=frozenset(data["domains"]),
         variants=variants,
+        types=tuple(
+            Types(when=it["when"], takes=tuple(it["takes"]), casts=dict(it["casts"]), source=it["source"])
+            for it in data.get("types", ())
+        ),
     )
 
 

@@ -1,5 +1,6 @@
 """Print one JSON document: what the image that ENVCTL_IMAGE names asks of its host, as the engine tells it: platform,
 age, NVIDIA_REQUIRE_* and the like, and files of a driver that were baked into it. It must be here: nothing is pulled.
+ENVCTL_IMAGE=oci:FOLDER[:TAG] and archive:FILE are images that no engine has (image_file.py).
 """
 
 import glob
@@ -21,12 +22,18 @@ FACTS = ("image_platform", "image_created", "image_environment", "image_size", "
 
 
 def inspected():
-    """What the engine tells of the image; raises OSError."""
+    """What the engine, or the file, tells of the image; raises OSError."""
+    name = os.environ["ENVCTL_IMAGE"]
+    if name.startswith(("oci:", "archive:")):
+        import image_file
+
+        patterns = ["%s/%s" % (place, file) for place in PLACES for file in DRIVER_FILES]
+        return image_file.described(name, TELLING, patterns)
     from urllib.parse import quote
 
     from containers import ask, client
 
-    found = ask(client()["sdk"], "/images/%s/json" % quote(os.environ["ENVCTL_IMAGE"], safe="/:@"))
+    found = ask(client()["sdk"], "/images/%s/json" % quote(name, safe="/:@"))
     config = found.get("Config") or {}
     pairs = [it.partition("=") for it in config.get("Env") or []]
     files, why = driver_files(found.get("GraphDriver") or {})

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 MARKS = {"OK": "[v]", "INFO": "[i]", "WARN": "[!]", "FAIL": "[x]", "SKIP": "[-]"}
 Only = Annotated[list[str], typer.Option("--only", metavar="ID", help="Make this check alone.")]
+For = Annotated[
+    list[str],
+    typer.Option("--for", metavar="WHAT", help="What is to run here: an engine, model, engine file or image."),
+]
 Root = Annotated[Path | None, typer.Option("--root", help="Look at the machine recorded in this folder.")]
 
 
@@ -25,6 +29,7 @@ Root = Annotated[Path | None, typer.Option("--root", help="Look at the machine r
 def doctor(
     list_: Annotated[bool, typer.Option("--list", help="List all checks.")] = False,
     only: Only = [],  # noqa: B006
+    for_: For = [],  # noqa: B006
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show what is well, and what was skipped.")] = False,
     report: Annotated[bool, typer.Option("--report", help="One block to paste into a bug report, redacted.")] = False,
     record: Annotated[Path | None, typer.Option("--record", metavar="DIR", help="Record this machine.")] = None,
@@ -45,9 +50,11 @@ def doctor(
             workflow.record(record)
             print(f"recorded in {record}")
             return
-        found = workflow.diagnose(root, tuple(only), redact=report)
+        screen.say(f"looking at {', '.join(for_)}" if for_ else "")  # layers of a large image take a while
+        found = workflow.diagnose(root, tuple(only), redact=report, wanted=tuple(for_))
+        screen.quiet()
         if fix and not root:
-            found = _mended(screen, found, yes)
+            found = _mended(screen, found, yes, tuple(for_))
         _print(screen, found, verbose=verbose, report=report)
     raise typer.Exit(1 if found.failed else 0)
 
@@ -76,7 +83,7 @@ def _print(screen: Screen, found: Diagnosis, *, verbose: bool, report: bool) -> 
 def _data(found: Diagnosis) -> dict[str, Any]:
     return {
         "facts": {name: asdict(fact) for name, fact in sorted(found.host.facts.items())},
-        "verdicts": [asdict(verdict) for verdict in found.verdicts],
+        "verdicts": [asdict(verdict) | {"concerns": found.concerns(verdict)} for verdict in found.verdicts],
         "runs": [asdict(each) for each in found.runs],
         "failed": found.failed,
     }
@@ -94,9 +101,15 @@ def _summary(found: Diagnosis) -> list[str]:
 def _verdicts(found: Diagnosis, verbose: bool) -> list[str]:
     """What needs somebody first; what follows from it is counted; the rest only where it is asked for."""
     levels = ("FAIL", "WARN", "INFO") if not verbose else ("FAIL", "WARN", "INFO", "OK", "SKIP")
-    shown = [each for level in levels for each in found.verdicts if each.finding.level == level and not each.follows]
+    roots = [each for each in found.verdicts if not each.follows and found.concerns(each)]
+    roots.sort(key=lambda each: each.id not in found.asked)
+    shown = [each for level in levels for each in roots if each.finding.level == level]
+    shown += [each for each in roots if each.finding.level == "OK" and each.id in found.asked and each not in shown]
     lines = [line for verdict in shown for line in _lines(found, verdict, verbose)]
     counts = {level: sum(each.finding.level == level for each in found.verdicts) for level in ("OK", "SKIP")}
+    aside = [each.id for each in found.verdicts if each.finding.level in ("FAIL", "WARN") and not found.concerns(each)]
+    if aside:
+        lines.append(f"{len(aside)} more findings do not concern it: {', '.join(aside)} (envctl doctor shows them)")
     return [*lines, f"{counts['OK']} checks OK, {counts['SKIP']} skipped" + ("" if verbose else "; -v shows them")]
 
 
@@ -115,7 +128,8 @@ def _lines(found: Diagnosis, verdict: Verdict, verbose: bool) -> list[str]:
 
 
 def _runs(found: Diagnosis) -> list[str]:
-    lines = ["what runs here (newest versions):"] if found.runs else []
+    what = "what runs here (newest versions)" if found.concerned is None else "what runs here, of what is wanted"
+    lines = [f"{what}:"] if found.runs else []
     for each in found.runs:
         told = ", ".join(f"{each_.upper()} {v}" for each_, v in (("gpu", each.gpu), ("cpu", each.cpu)) if v)
         unknown = f"  (not known of this machine: {', '.join(each.unknown)})" if told and each.unknown else ""
@@ -123,7 +137,7 @@ def _runs(found: Diagnosis) -> list[str]:
     return lines
 
 
-def _mended(screen: Screen, found: Diagnosis, yes: bool) -> Diagnosis:
+def _mended(screen: Screen, found: Diagnosis, yes: bool, wanted: tuple[str, ...] = ()) -> Diagnosis:
     """Do what is safe, after showing it and asking; then look again."""
     from envctl.doctor.fixes import safe_fixes
     from envctl.workflow import doctor as workflow
@@ -138,4 +152,4 @@ def _mended(screen: Screen, found: Diagnosis, yes: bool) -> Diagnosis:
             print(f"  failed: {error}" if error else "  done")
             done = True
     screen.quiet()
-    return workflow.diagnose() if done else found
+    return workflow.diagnose(wanted=wanted) if done else found

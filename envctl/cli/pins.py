@@ -5,20 +5,11 @@ from __future__ import annotations
 import re
 
 from envctl.errors import BadInput
-from envctl.request import Pin
+from envctl.request import ENGINE_OPTIONS, Pin
 from envctl.versions import parse_pin
 
-# option -> name in the matrix; the first eight name engines
-ENGINES = {
-    "--trt": "tensorrt",
-    "--trt-rtx": "tensorrt-rtx",
-    "--tf": "tensorflow",
-    "--ort": "onnxruntime",
-    "--openvino": "openvino",
-    "--ncnn": "ncnn",
-    "--litert": "litert",
-    "--mxnet": "mxnet",
-}
+# option -> name in the matrix
+ENGINES = {f"--{option}": name for option, name in ENGINE_OPTIONS.items()}
 COMPONENTS = {"--cuda": "cuda", "--cudnn": "cudnn", "--python": "python"}
 
 

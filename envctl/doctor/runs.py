@@ -29,10 +29,11 @@ class Runs:
 def runs_here(matrix: Matrix, request: Request) -> list[Runs]:
     """Every engine of the matrix, in the alphabet's order."""
     names = [name for name in matrix.names() if matrix.component(name).kind == "engine"]
-    return [_runs(matrix, replace(request, engine=name, pins=())) for name in names]
+    return [runs_of(matrix, replace(request, engine=name, pins=())) for name in names]
 
 
-def _runs(matrix: Matrix, request: Request) -> Runs:
+def runs_of(matrix: Matrix, request: Request) -> Runs:
+    """The engine of the request, with its pins."""
     on_gpu, on_cpu = (solve(matrix, replace(request, on_gpu=gpu)) for gpu in (True, False))
     found = {}
     if isinstance(on_gpu, Stack) and on_gpu.on_gpu and not _unmet_gpu(on_gpu):
@@ -58,6 +59,9 @@ def _why(matrix: Matrix, request: Request) -> str:
     failed = [need.cause for need in domains.failed.values() if need.name in request.known]
     own = [cause for cause in failed if isinstance(cause, Claim) and cause.owner.startswith(f"{request.engine} ")]
     proven = [] if own else claims(matrix, request, minimal(matrix, answer))
-    claim = next((each for each in [*own, *proven] if each.name in request.known), proven[0] if proven else own[0])
+    blamed = [*own, *proven]
+    if not blamed:
+        return f"the matrix knows no {' '.join(str(pin.condition) for pin in request.pins)} of it"
+    claim = next((each for each in blamed if each.name in request.known), proven[0] if proven else own[0])
     here = request.known[claim.name].values if claim.name in request.known else ()
     return f"{claim.owner} needs {claim.name} {claim.condition}; here {claim.name} is {' '.join(here) or 'none'}"

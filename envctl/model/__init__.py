@@ -13,6 +13,10 @@ from pathlib import Path
 from envctl.errors import BadInput, Reason
 
 
+class WeightsAway(BadInput):
+    """The model itself can be read, and the files that its weights are kept in are not where they may be."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tensor:
     """An input or output: numpy's name of the element type, and the shape with None for a dimension left open."""

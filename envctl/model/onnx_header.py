@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from envctl.errors import BadInput, Reason
-from envctl.model import ModelFacts, Tensor
+from envctl.model import ModelFacts, Tensor, WeightsAway
 from envctl.model.protobuf import WireError, fields, message, number, text
 from envctl.tree import sha256_of
 
@@ -93,11 +93,11 @@ def _check_external(path: Path, names: set[str]) -> None:
             target = (path.parent / name).resolve()
             there = target.is_file()
         except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL in it, links in a circle
-            raise BadInput(f"{path} keeps weights in {name[:80]!r}, which no file can be called") from error
+            raise WeightsAway(f"{path} keeps weights in {name[:80]!r}, which no file can be called") from error
         if pure.is_absolute() or ".." in pure.parts or not target.is_relative_to(path.parent.resolve()):
-            raise BadInput(f"{path} keeps weights outside its folder: {name!r}", do=["move them beside the model"])
+            raise WeightsAway(f"{path} keeps weights outside its folder: {name!r}", do=["move them beside the model"])
         if not there:
-            raise BadInput(f"{path} keeps weights in {name!r}, which is missing", do=[f"put it beside {path.name}"])
+            raise WeightsAway(f"{path} keeps weights in {name!r}, which is missing", do=[f"put it beside {path.name}"])
 
 
 def _walk_model(data: memoryview, found: _Found) -> None:

@@ -1,59 +1,94 @@
-"""Files that are called a model and are something else, told by their first bytes."""
+"""What a file really is, told by its first bytes: models of other engines, and files that are called a model only."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from envctl.errors import BadInput
 
 _FETCH = "download the model file itself: a web page was saved in its place"
 _NOT_YET = "convert it to ONNX first: this version of envctl reads ONNX"
+_PICKLE = "export the model to ONNX; envctl opens no pickle"
+_PLAN = "give the ONNX model that it was built from; an engine file is a result, and fits one TensorRT and GPU"
+START = 512
+ZEROS = "zeros"
 
-# (bytes at the start, or at an offset), what that file is, what to do
-_KNOWN: tuple[tuple[int, bytes, str, str], ...] = (
-    (0, b"version https://git-lfs", "a Git LFS pointer, not the model", "run: git lfs pull"),
-    (0, b"\x89HDF\r\n", "an HDF5 file (Keras .h5)", _NOT_YET),
-    (0, b"PK\x03\x04", "a zip archive (a .keras file, a torch checkpoint or a packed model)", _NOT_YET),
-    (4, b"TFL3", "a TensorFlow Lite model", _NOT_YET),
-    (0, b"\x1f\x8b", "a gzip file", "unpack it first: gunzip"),
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kind:
+    """A kind of file: what it is in words, what to do with it, and which engines of the matrix load it (none: it is no
+    model at all)."""
+
+    id: str
+    title: str
+    do: str
+    engines: tuple[str, ...] = ()
+
+
+ONNX = Kind(id="onnx", title="an ONNX model", do="")
+SAVED_MODEL = Kind(id="saved-model", title="a TensorFlow SavedModel", do=_NOT_YET, engines=("tensorflow", "openvino"))
+_TENSORRT = Kind(id="plan", title="a TensorRT engine (plan)", do=_PLAN, engines=("tensorrt",))
+_RTX = Kind(id="plan", title="a TensorRT for RTX engine (plan)", do=_PLAN, engines=("tensorrt-rtx",))
+_PICKLED = Kind(id="pickle", title="a Python pickle (a torch checkpoint?)", do=_PICKLE)
+_PAGE = Kind(id="page", title="an HTML or XML page, not an ONNX model", do=_FETCH)
+_IR = Kind(id="openvino-ir", title="an OpenVINO IR (XML)", do=_NOT_YET, engines=("openvino",))
+_NCNN = Kind(id="ncnn", title="an ncnn model (param)", do=_NOT_YET, engines=("ncnn",))
+_ARCHIVE = "a zip archive (a .keras file, a torch checkpoint or a packed model)"
+
+# (offset, bytes there, kind). Tags of engine files: docs/doctor.md#for
+_KNOWN: tuple[tuple[int, bytes, Kind], ...] = (
+    (0, b"version https://git-lfs", Kind(id="lfs", title="a Git LFS pointer, not the model", do="run: git lfs pull")),
+    (0, b"\x89HDF\r\n", Kind(id="hdf5", title="an HDF5 file (Keras .h5)", do=_NOT_YET, engines=("tensorflow",))),
+    (0, b"PK\x03\x04", Kind(id="zip", title=_ARCHIVE, do=_NOT_YET)),
     (
-        0,
-        b"\x80\x02",
-        "a Python pickle (a torch checkpoint?)",
-        "export the model to ONNX; envctl opens no pickle",
+        4,
+        b"TFL3",
+        Kind(
+            id="tflite",
+            title="a TensorFlow Lite model",
+            do=_NOT_YET,
+            engines=("litert", "tflite-runtime", "tensorflow"),
+        ),
     ),
-    (
-        0,
-        b"\x80\x03",
-        "a Python pickle (a torch checkpoint?)",
-        "export the model to ONNX; envctl opens no pickle",
-    ),
-    (
-        0,
-        b"\x80\x04",
-        "a Python pickle (a torch checkpoint?)",
-        "export the model to ONNX; envctl opens no pickle",
-    ),
-    (
-        0,
-        b"\x80\x05",
-        "a Python pickle (a torch checkpoint?)",
-        "export the model to ONNX; envctl opens no pickle",
-    ),
+    (0, b"\x1f\x8b", Kind(id="gzip", title="a gzip file", do="unpack it first: gunzip")),
+    *((0, bytes((0x80, protocol)), _PICKLED) for protocol in (2, 3, 4, 5)),
+    (0, b"ftrt", _TENSORRT),
+    (0, b"ptrt", _TENSORRT),
+    (0, b"vtrt", _RTX),
+    (0, b"7767517\n", _NCNN),
+    (0, b"7767517\r\n", _NCNN),
 )
 
 
-def refuse_impostors(path: Path) -> None:
-    """Raise `BadInput` when the file is empty or known to be something else than an ONNX model."""
+def kind_of(start: bytes) -> Kind | None:
+    """What a file with this beginning is, None where nothing gives it away (ONNX has no mark of its own)."""
+    text = start.lstrip()
+    if text[:1] == b"<":
+        return _IR if b"<net " in start else _PAGE
+    if len(start) >= 64 and not any(start):
+        return Kind(id=ZEROS, title="nothing but zeros at its beginning", do="copy or build it again: it is damaged")
+    if start[4:5] == b"{" and 0 < int.from_bytes(start[:4], "little") < 1 << 20:
+        return _TENSORRT  # Ultralytics writes its notes before the engine: their length, JSON, then the plan
+    return next((kind for offset, mark, kind in _KNOWN if start[offset : offset + len(mark)] == mark), None)
+
+
+def kind_at(path: Path) -> Kind | None:
+    """The kind of a file or folder; raises `BadInput` for one that is empty or cannot be read."""
+    if path.is_dir():
+        return SAVED_MODEL if (path / "saved_model.pb").is_file() else None
     try:
         with path.open("rb") as stream:
-            start = stream.read(512)
+            start = stream.read(START)
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror}") from error
     if not start:
         raise BadInput(f"{path} is empty", do=["download or export the model again"])
-    if start.lstrip()[:1] == b"<":
-        raise BadInput(f"{path} is an HTML or XML page, not an ONNX model", do=[_FETCH])
-    for offset, mark, what, do in _KNOWN:
-        if start[offset : offset + len(mark)] == mark:
-            raise BadInput(f"{path} is {what}", do=[do])
+    return kind_of(start)
+
+
+def refuse_impostors(path: Path) -> None:
+    """Raise `BadInput` when the file is empty or known to be something else than an ONNX model."""
+    kind = kind_at(path)
+    if kind:
+        raise BadInput(f"{path} is {kind.title}", do=[kind.do])

@@ -18,11 +18,15 @@ from envctl.doctor.checks import (
     image,
     libraries,
     limits,
+    model_file,
+    model_graph,
     network,
     nvidia_container,
     packages,
+    plan_file,
     python,
     system,
+    wanted_engine,
     wsl,
 )  # fmt: skip
 
@@ -31,5 +35,6 @@ MODULES = (
     wsl, gpu, driver, driver_parts, gpu_health, gpu_state, cuda, libraries,
     docker, nvidia_container, cdi, docker_host, image, network,
     python, packages,
+    model_file, model_graph, plan_file, wanted_engine,
 )  # fmt: skip
 CHECKS: tuple[Check, ...] = tuple(check for module in MODULES for check in module.CHECKS)
