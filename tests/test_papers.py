@@ -29,7 +29,7 @@ from envctl.papers.part import Licence, Part
 from envctl.papers.provenance import provenance
 from envctl.papers.sbom import sbom
 from envctl.papers.terms import read_terms, read_words
-from envctl.papers.wheels import licence_of_metadata, parts_of_lock
+from envctl.papers.wheels import licence_of_metadata, licence_of_wheel, parts_of_lock
 from tests.conftest import ROOT
 from tests.wheelhouse import sha256, wheel
 
@@ -189,6 +189,16 @@ def test_real_metadata_of_this_environment_is_read(name: str, expected: str) -> 
     from importlib.metadata import distribution
 
     assert expected in licence_of_metadata(distribution(name).read_text("METADATA") or "", read_words()).text
+
+
+def test_a_real_wheel_is_read() -> None:
+    import ensurepip
+
+    bundled = [
+        *Path(ensurepip.__file__).parent.glob("_bundled/pip-*.whl"),
+        *Path("/usr/share/python-wheels").glob("pip-*.whl"),
+    ]
+    assert licence_of_wheel(bundled[0], read_words()).expression == "MIT"
 
 
 def test_spellings_and_classifiers_are_spdx() -> None:

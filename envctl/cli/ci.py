@@ -76,7 +76,7 @@ def ci(
 
 def _print(screen: Screen, found: Pipeline, content: str, output: Path | None, current: bool, check: bool) -> None:
     if screen.as_json:
-        written = {"file": str(output), "up_to_date": current} if output else {"text": content}
+        written = {"file": str(output), "up_to_date": current or not check} if output else {"text": content}
         screen.print_json({"jobs": [job.as_data() for job in found.jobs], "command": found.command, **written})
     elif output is None:
         print(content, end="")

@@ -42,7 +42,9 @@ DRIFT = Step(
 PYTHON = Step(
     name="The lock's CPython",
     script="""\
-"$FOLDER/tools/bin/uv" python install --no-bin "$PYTHON"
+if ! "$FOLDER/tools/bin/uv" python find --system "$PYTHON" >/dev/null 2>&1; then
+  "$FOLDER/tools/bin/uv" python install --no-bin "$PYTHON"
+fi
 """,
 )
 LOGIN = Step(
