@@ -130,13 +130,18 @@ def wheels(tmp_path: Path) -> dict[str, Path]:
 
 
 def lock_of(wheels: dict[str, Path]) -> Lock:
-    packages = [
-        LockedPackage(
-            name=p.name.split("-")[0].replace("_", "-"), version="1.0", file=p.name, sha256=digest, index="pypi"
-        )
-        for digest, p in wheels.items()
-    ]
-    return Lock(python="3.11", platform="x86_64-manylinux_2_28", packages=tuple(packages))
+    return Lock(
+        python="3.11",
+        platform="x86_64-manylinux_2_28",
+        packages=tuple(_locked(digest, path) for digest, path in wheels.items()),
+    )
+
+
+def _locked(digest: str, path: Path) -> LockedPackage:
+    name = path.name.split("-")[0].replace("_", "-")
+    # a lock of format 2 has sizes, which papers do not look at
+    size = {"size": path.stat().st_size} if "size" in LockedPackage.__dataclass_fields__ else {}
+    return LockedPackage(name=name, version="1.0", file=path.name, sha256=digest, index="pypi", **size)
 
 
 def built_of(lock: Lock, **changed: str) -> Built:
