@@ -20,6 +20,7 @@ else:
     import tomli as tomllib
 
 BASES = "base"
+NO_ENGINES = (BASES, "licences")  # files in images/ that are about something else
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,13 +87,13 @@ class Base:
 
 def engines() -> list[str]:
     """Every engine that has an image spec, sorted."""
-    return sorted(path.stem for path in payload("images").glob("*.toml") if path.stem != BASES)
+    return sorted(path.stem for path in payload("images").glob("*.toml") if path.stem not in NO_ENGINES)
 
 
 def read_spec(engine: str) -> ImageSpec:
     """The spec of an engine; raises `BadInput` when envctl has none."""
     path = payload("images") / f"{engine}.toml"
-    if engine == BASES or not path.is_file():
+    if engine in NO_ENGINES or not path.is_file():
         do = [f"engines of this version: {', '.join(engines())}"]
         raise BadInput(f"envctl cannot make an environment for {engine} yet", do=do)
     return _spec(_load(path))
