@@ -41,6 +41,7 @@ PUBLIC_UUIDS = (
 # files whose whole content names one machine
 PRIVATE_FILES = r"(?:product|board|chassis)_serial|product_uuid|machine-id|serial-number|hostname"
 COMMON_NAMES = r"(?i)localhost|ubuntu|debian|fedora|docker|nvidia|jetson|linux|tegra|root|user"
+LIMIT = 30  # seconds: a probe that hangs where none of its own limits helps is ended by the kernel
 SECRET_KEY = r"(?i)(?:token|passw(?:or)?d|secret|api[_-]?key|serial)\w*$|^auth$"
 
 
@@ -252,6 +253,7 @@ def main(facts):
     """Print `{"facts": [...]}` of this machine or of the one in --root; --record keeps what was read in a folder,
     --redact leaves out what should not be sent to others."""
     # by hand: argparse costs as much as everything else a probe does, and probes run before every command
+    signal.alarm(LIMIT)
     machine = Machine(_option("--root"), _option("--record"))
     found = list(facts(machine))
     if machine.record:

@@ -9,7 +9,7 @@ from envctl.narrow import narrow
 from envctl.proof import claims, minimal
 from envctl.release import Claim
 from envctl.request import Request
-from envctl.solver import Conflict, Stack, solve
+from envctl.solver import Conflict, Stack, solve_in
 from envctl.world import World
 
 GPU_FACTS = ("gpu", "driver")
@@ -33,7 +33,8 @@ def runs_here(matrix: Matrix, request: Request) -> list[Runs]:
 
 
 def _runs(matrix: Matrix, request: Request) -> Runs:
-    on_gpu, on_cpu = (solve(matrix, replace(request, on_gpu=gpu)) for gpu in (True, False))
+    worlds = [World(matrix=matrix, request=replace(request, on_gpu=gpu)) for gpu in (True, False)]
+    on_gpu, on_cpu = map(solve_in, worlds)
     found = {}
     if isinstance(on_gpu, Stack) and on_gpu.on_gpu and not _unmet_gpu(on_gpu):
         found["gpu"] = on_gpu.version(request.engine)
@@ -41,7 +42,7 @@ def _runs(matrix: Matrix, request: Request) -> Runs:
         found["cpu"] = on_cpu.version(request.engine)
     stacks = [stack for stack in (on_gpu, on_cpu) if isinstance(stack, Stack)]
     unknown = sorted({claim.name for stack in stacks for claim in stack.unmet})
-    why = "" if found else _why(matrix, replace(request, on_gpu=True))
+    why = "" if found else _why(worlds[0], on_gpu)
     return Runs(engine=request.engine, unknown=tuple(unknown), why=why, **found)
 
 
@@ -49,12 +50,11 @@ def _unmet_gpu(stack: Stack) -> bool:
     return any(claim.name in GPU_FACTS for claim in stack.unmet)
 
 
-def _why(matrix: Matrix, request: Request) -> str:
+def _why(world: World, answer: Stack | Conflict) -> str:
     """The claim that a fact of this machine fails, or the last line of the proof."""
-    answer = solve(matrix, request)
     if not isinstance(answer, Conflict):
         return f"nothing is known of its {' and '.join(GPU_FACTS)}"
-    domains = narrow(World(matrix=matrix, request=request))
+    matrix, request, domains = world.matrix, world.request, narrow(world)
     failed = [need.cause for need in domains.failed.values() if need.name in request.known]
     own = [cause for cause in failed if isinstance(cause, Claim) and cause.owner.startswith(f"{request.engine} ")]
     proven = [] if own else claims(matrix, request, minimal(matrix, answer))

@@ -5,20 +5,16 @@ from __future__ import annotations
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from envctl.doctor.check import Check, Facts, Verdict
-from envctl.doctor.checks import CHECKS
-from envctl.doctor.claims import with_claims
-from envctl.doctor.cuda_claims import with_cuda_claims
-from envctl.doctor.judge import judge
-from envctl.doctor.runs import Runs, runs_here
 from envctl.errors import BadInput
-from envctl.host import ALL_PROBES, HostFacts, collect, start_probes
-from envctl.matrix import Matrix, load
-from envctl.question import OTHER_SYSTEMS
-from envctl.request import Known, Request
-from envctl.solver import with_provided
-from envctl.workflow.machine import facts_of, known_of
+from envctl.host import ALL_PROBES, PROBES, HostFacts, collect, start_probes
+
+if TYPE_CHECKING:
+    from envctl.doctor.check import Check, Verdict
+    from envctl.doctor.runs import Runs
+    from envctl.matrix import Matrix
+    from envctl.request import Request
 
 SECONDS = 1.9  # for all probes together: one that hangs costs no more
 
@@ -43,16 +39,34 @@ def diagnose(root: Path | None = None, only: tuple[str, ...] = (), *, redact: bo
     With `redact` the probes leave out names, serials and secrets before anything else sees them.
     """
     running = start_probes(ALL_PROBES, root=root, redact=redact)
-    matrix, host = load(), collect(running, SECONDS)
-    told = with_cuda_claims(matrix, with_claims(matrix, host))
-    verdicts = tuple(judge(_needed(only), Facts(host=told)))
-    if only:
-        return Diagnosis(host=host, verdicts=tuple(each for each in verdicts if each.id in only), runs=())
-    return Diagnosis(host=host, verdicts=verdicts, runs=tuple(runs_here(matrix, request_for(matrix, host))))
+    from envctl.matrix import load  # all else is imported, and what runs here solved, while the probes run
+
+    checks, matrix = _needed(only), load()
+    runs = () if only else _runs_here(matrix, collect(running, SECONDS, first=PROBES))
+    host = collect(running, SECONDS)
+    verdicts = _verdicts(matrix, checks, host)
+    return Diagnosis(host=host, verdicts=tuple(it for it in verdicts if not only or it.id in only), runs=runs)
+
+
+def _verdicts(matrix: Matrix, checks: tuple[Check, ...], host: HostFacts) -> list[Verdict]:
+    from envctl.doctor.check import Facts
+    from envctl.doctor.claims import with_claims
+    from envctl.doctor.cuda_claims import with_cuda_claims
+    from envctl.doctor.judge import judge
+
+    return judge(checks, Facts(host=with_cuda_claims(matrix, with_claims(matrix, host))))
+
+
+def _runs_here(matrix: Matrix, host: HostFacts) -> tuple[Runs, ...]:
+    from envctl.doctor.runs import runs_here
+
+    return tuple(runs_here(matrix, request_for(matrix, host)))
 
 
 def _needed(only: tuple[str, ...]) -> tuple[Check, ...]:
     """The checks that are asked for, with those that could explain them."""
+    from envctl.doctor.checks import CHECKS
+
     known = {check.id: check for check in CHECKS}
     for name in only:
         if name not in known:
@@ -65,6 +79,11 @@ def _needed(only: tuple[str, ...]) -> tuple[Check, ...]:
 
 def request_for(matrix: Matrix, host: HostFacts) -> Request:
     """The question what this machine can run; environments bring their own Python."""
+    from envctl.question import OTHER_SYSTEMS
+    from envctl.request import Known, Request
+    from envctl.solver import with_provided
+    from envctl.workflow.machine import facts_of, known_of
+
     pythons = tuple(release.version for release in matrix.component("python").releases)
     known = with_provided(matrix, {**known_of(host), "python": Known(values=pythons, origin="what containers bring")})
     return Request(engine="", pins=(), known=known, deferred=facts_of(matrix) - set(known), foreign=OTHER_SYSTEMS)
