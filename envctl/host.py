@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,9 +95,15 @@ class Probes:
 
 
 def start_probes(
-    names: Sequence[str] = PROBES, root: Path | None = None, record: Path | None = None, *, redact: bool = False
+    names: Sequence[str] = PROBES,
+    root: Path | None = None,
+    record: Path | None = None,
+    *,
+    redact: bool = False,
+    variables: Mapping[str, str] | None = None,
 ) -> Probes:
-    """Probes, running side by side (on the machine recorded in `root`, if given); hand them to `collect`."""
+    """Probes, running side by side (on the machine recorded in `root`, if given); hand them to `collect`. `variables`
+    are added to their environment."""
     pairs = {name: os.pipe() for name in names}
     words = [f"{name}:{theirs}" for name, (_, theirs) in pairs.items()]
     options = [*(["--root", str(root)] if root else []), *(["--record", str(record)] if record else [])]
@@ -108,6 +114,7 @@ def start_probes(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         pass_fds=[theirs for _, theirs in pairs.values()],
+        env={**os.environ, **(variables or {})},
         start_new_session=True,  # one group, so that a probe is killed with its children
     )
     for _, theirs in pairs.values():
@@ -126,8 +133,8 @@ def collect(running: Probes, seconds: float = PROBE_SECONDS, first: Sequence[str
         raise
     if not first:
         running.end()
-    facts = [fact for name in first or running.said for fact in _answer(name, bytes(running.said[name]), name in silent)]
-    return HostFacts(facts={fact.name: fact for fact in facts})
+    answers = [_answer(name, bytes(running.said[name]), name in silent) for name in first or running.said]
+    return HostFacts(facts={fact.name: fact for facts in answers for fact in facts})
 
 
 def read_host() -> HostFacts:

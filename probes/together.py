@@ -8,8 +8,7 @@ import ctypes  # noqa: F401  (most probes need it)
 import os
 import sys
 
-FOLDER = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, FOLDER)
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import machine
 

@@ -19,6 +19,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 MARKS = {"OK": "[v]", "INFO": "[i]", "WARN": "[!]", "FAIL": "[x]", "SKIP": "[-]"}
 Only = Annotated[list[str], typer.Option("--only", metavar="ID", help="Make this check alone.")]
 Root = Annotated[Path | None, typer.Option("--root", help="Look at the machine recorded in this folder.")]
+Net = Annotated[bool, typer.Option("--net", help="Ask indexes and registries too; nothing else uses the network.")]
 
 
 @app.command()
@@ -29,6 +30,7 @@ def doctor(
     report: Annotated[bool, typer.Option("--report", help="One block to paste into a bug report, redacted.")] = False,
     record: Annotated[Path | None, typer.Option("--record", metavar="DIR", help="Record this machine.")] = None,
     root: Root = None,
+    net: Net = False,
     fix: Annotated[bool, typer.Option("--fix", help="Mend what is safe to mend, after asking.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --fix: do not ask.")] = False,
     as_json: options.Json = False,
@@ -45,7 +47,9 @@ def doctor(
             workflow.record(record)
             print(f"recorded in {record}")
             return
-        found = workflow.diagnose(root, tuple(only), redact=report)
+        screen.say("asking indexes and registries" if net else "")
+        found = workflow.diagnose(root, tuple(only), redact=report, net=net)
+        screen.quiet()
         if fix and not root:
             found = _mended(screen, found, yes)
         _print(screen, found, verbose=verbose, report=report)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envctl.errors import BadInput
+from envctl.errors import BadInput, HostLacks
 from envctl.host import ALL_PROBES, PROBES, HostFacts, collect, start_probes
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from envctl.request import Request
 
 SECONDS = 1.9  # for all probes together: one that hangs costs no more
+NET, NET_SECONDS = ("reach",), 10.0  # the one probe that uses the network
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,19 +35,38 @@ class Diagnosis:
         return any(verdict.finding.level == "FAIL" for verdict in self.verdicts)
 
 
-def diagnose(root: Path | None = None, only: tuple[str, ...] = (), *, redact: bool = False) -> Diagnosis:
-    """What is wrong with this machine, or with the one recorded in `root`; `only` names checks.
+def diagnose(
+    root: Path | None = None, only: tuple[str, ...] = (), *, redact: bool = False, net: bool = False
+) -> Diagnosis:
+    """What is wrong with this machine, or with the one recorded in `root`; `only` names checks. With `net` the network
+    is used: indexes and registries are asked.
 
     With `redact` the probes leave out names, serials and secrets before anything else sees them.
     """
+    if net and root:
+        raise BadInput("a recorded machine has no network to ask", do=["leave --net or --root out"])
     running = start_probes(ALL_PROBES, root=root, redact=redact)
+    reaching = start_probes(NET, redact=redact, variables=_index_variables()) if net else None
     from envctl.matrix import load  # all else is imported, and what runs here solved, while the probes run
 
     checks, matrix = _needed(only), load()
     runs = () if only else _runs_here(matrix, collect(running, SECONDS, first=PROBES))
     host = collect(running, SECONDS)
+    if reaching:
+        host = replace(host, facts={**host.facts, **collect(reaching, NET_SECONDS).facts})
     verdicts = _verdicts(matrix, checks, host)
     return Diagnosis(host=host, verdicts=tuple(it for it in verdicts if not only or it.id in only), runs=runs)
+
+
+def _index_variables() -> dict[str, str]:
+    """The addresses behind envctl's aliases, and the index that uv takes by default, for the probe."""
+    from envctl.aliases import DEFAULT, read_indexes
+    from envctl.upstream.simple import default_address
+
+    found = read_indexes([]).addresses
+    with suppress(HostLacks):  # uv is set to use none
+        found = {DEFAULT: default_address(), **found}
+    return {f"ENVCTL_INDEX_{alias.upper()}": address for alias, address in found.items()}
 
 
 def _verdicts(matrix: Matrix, checks: tuple[Check, ...], host: HostFacts) -> list[Verdict]:

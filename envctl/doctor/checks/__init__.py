@@ -22,6 +22,7 @@ from envctl.doctor.checks import (
     nvidia_container,
     packages,
     python,
+    reach,
     system,
     wsl,
 )  # fmt: skip
@@ -29,7 +30,7 @@ from envctl.doctor.checks import (
 MODULES = (
     cpu, system, limits, disk,
     wsl, gpu, driver, driver_parts, gpu_health, gpu_state, cuda, libraries,
-    docker, nvidia_container, cdi, docker_host, image, network,
+    docker, nvidia_container, cdi, docker_host, image, network, reach,
     python, packages,
 )  # fmt: skip
 CHECKS: tuple[Check, ...] = tuple(check for module in MODULES for check in module.CHECKS)
