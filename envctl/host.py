@@ -24,6 +24,7 @@ ALL_PROBES = (
     "toolkit", "cdi", "image", "network",
 )  # fmt: skip
 PROBE_SECONDS = 5.0
+MOST_BYTES = 16 << 20  # of one probe's answer; the largest have 100 KiB
 LEAST_SECONDS = 0.1  # to read what was written while we did something else
 
 
@@ -79,7 +80,7 @@ class Probes:
     def _read(self, pipe: int) -> None:
         part = os.read(pipe, 1 << 20)
         self.said[self.pipes[pipe]] += part
-        if not part:
+        if not part or len(self.said[self.pipes[pipe]]) > MOST_BYTES:
             del self.pipes[pipe]
             os.close(pipe)
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,6 +20,7 @@ from envctl.doctor.check import Facts, Verdict
 from envctl.doctor.checks import CHECKS
 from envctl.doctor.judge import judge
 from envctl.host import ALL_PROBES, Fact, HostFacts, collect, start_probes
+from tests.broken_host import BrokenHost
 from tests.conftest import ROOT, Ran
 from tests.net_servers import (
     PASSWORD,
@@ -151,6 +153,23 @@ def test_a_proxy_that_wants_a_login(ask: Ask) -> None:
     with serving(handler=Refusing) as proxy:
         verdict = only_level(ask(**index(443), https_proxy=f"http://localhost:{proxy}"), "net.reach", "FAIL")
     assert "it answered 407" in verdict.finding.said
+
+
+def test_a_daemon_without_the_users_proxy(alone: dict[str, str], tmp_path: Path) -> None:
+    """The recorded daemon has none: that matters only where a registry cannot be reached without."""
+    host = BrokenHost("ubuntu22.04-docker28-a10", tmp_path)
+    host.answers("network_environment", proxies=["https_proxy"], bundles={})
+    (host.folder / "recorded.json").write_text(json.dumps(host.recorded))
+    recorded = collect(start_probes(("containers", "dockerd", "network"), root=host.folder), 20)
+    proxied = {**alone, "https_proxy": f"http://localhost:{closed_port()}"}
+    levels = {}
+    with serving() as port:
+        for name, there in (("reached", port), ("not reached", closed_port())):
+            logged_in(tmp_path, there, PASSWORD)
+            found = replace(recorded, facts={**recorded.facts, **registry_says(proxied).facts})
+            levels[name] = {it.id: it for it in judge(OURS, Facts(host=found))}["net.proxy"].finding.level
+    assert levels == {"reached": "OK", "not reached": "FAIL"}
+    assert {it.id: it for it in judge(OURS, Facts(host=recorded))}["net.proxy"].finding.level == "WARN"
 
 
 # ---- TLS
