@@ -17,7 +17,7 @@ from envctl.request import Known, Pin
 from envctl.solver import with_provided
 from envctl.versions import parse_pin
 
-PROBED = ("driver", "gpu", "cpu", "glibc")
+PROBED = ("driver", "gpu", "gpu-class", "cpu", "glibc")
 
 
 def machine(matrix: Matrix, host: str) -> dict[str, Known]:
