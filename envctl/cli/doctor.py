@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,7 +42,7 @@ def doctor(
     from envctl.workflow import doctor as workflow
 
     screen = Screen(as_json)
-    with guarded(screen):
+    with _own_faults(), guarded(screen):
         if list_:
             _print_checks(screen)
             return
@@ -56,11 +59,27 @@ def doctor(
     raise typer.Exit(1 if found.failed else 0)
 
 
+@contextmanager
+def _own_faults() -> Iterator[None]:
+    """Exit code 1 says that the machine is broken: where doctor itself is, it is 2."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, typer.Exit):
+            raise
+        import traceback
+
+        traceback.print_exc()
+        print("doctor itself broke: please report the lines above", file=sys.stderr)
+        raise typer.Exit(2) from error
+
+
 def _print_checks(screen: Screen) -> None:
     from envctl.doctor.checks import CHECKS
 
     if screen.as_json:
-        screen.print_json({"checks": [{"id": c.id, "title": c.title, "after": list(c.after)} for c in CHECKS]})
+        plain = [{"id": it.id, "title": it.title, "after": list(it.after), "source": it.source} for it in CHECKS]
+        screen.print_json({"checks": plain})
         return
     for check in CHECKS:
         print(f"{check.id:<18} {check.title}")
