@@ -6,6 +6,8 @@ import base64
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,7 +23,7 @@ from envctl.doctor.checks import CHECKS
 from envctl.doctor.judge import judge
 from envctl.host import ALL_PROBES, Fact, HostFacts, collect, start_probes
 from tests.broken_host import BrokenHost
-from tests.conftest import ROOT, Ran
+from tests.conftest import CACHE, ROOT, Ran
 from tests.net_servers import (
     PASSWORD,
     USER,
@@ -343,3 +345,21 @@ def test_a_recorded_machine_has_no_network(envctl: Callable[..., Ran]) -> None:
     ran = envctl("doctor", "--net", "--root", ROOT / "tests/hosts/ubuntu22.04-desktop")
     assert ran.code == 2
     assert "no network" in ran.err
+
+
+def test_an_interrupt_ends_what_was_being_asked(alone: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://localhost:{server.getsockname()[1]}/simple"
+        command = [sys.executable, "-m", "envctl", "doctor", "--net"]
+        variables = {**os.environ, **alone, "UV_DEFAULT_INDEX": address, "ENVCTL_CACHE": str(CACHE)}
+        process = subprocess.Popen(command, cwd=ROOT, env=variables, stderr=subprocess.PIPE, text=True)
+        for _ in range(2):  # it looks whether somebody listens, then asks
+            asking, _ = server.accept()
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=20)[1]
+        with asking:
+            asking.settimeout(20)
+            while asking.recv(4096):
+                pass  # what was asked; then the end: who asked is gone
+    assert process.returncode == 130
+    assert "Traceback" not in said

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envctl.errors import BadInput, HostLacks
-from envctl.host import ALL_PROBES, PROBES, HostFacts, collect, start_probes
+from envctl.host import ALL_PROBES, PROBES, HostFacts, Probes, collect, start_probes
 
 if TYPE_CHECKING:
     from envctl.doctor.check import Check, Verdict
@@ -47,7 +47,16 @@ def diagnose(
         raise BadInput("a recorded machine has no network to ask", do=["leave --net or --root out"])
     running = start_probes(ALL_PROBES, root=root, redact=redact)
     reaching = start_probes(NET, redact=redact, variables=_index_variables()) if net else None
-    from envctl.matrix import load  # all else is imported, and what runs here solved, while the probes run
+    try:
+        return _diagnosed(running, reaching, only)
+    finally:  # whatever went wrong, Ctrl-C included
+        for each in filter(None, (running, reaching)):
+            each.end()
+
+
+def _diagnosed(running: Probes, reaching: Probes | None, only: tuple[str, ...]) -> Diagnosis:
+    """All else is imported, and what runs here solved, while the probes run."""
+    from envctl.matrix import load
 
     checks, matrix = _needed(only), load()
     runs = () if only else _runs_here(matrix, collect(running, SECONDS, first=PROBES))
