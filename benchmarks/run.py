@@ -5,18 +5,22 @@
 (c) a warm look-up of an environment (`envctl run … -- true`), against the same import; the network is cut off for it
 (d) `envctl resolve` with all of the matrix loaded: a stack, against `python -c "import typer, rich, packaging"`
 (e) the same for a conflict, with its minimal proof and its hints
+(f) `envctl doctor`: all probes, checks and what runs here, against `python -c "import docker, rich, typer"`; processor
+    time of all processes beside wall time
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import shlex
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,6 +45,9 @@ def main() -> None:
         report(
             "e  resolve, a conflict with proof / the same import", *pair(rounds * 3, resolve("440.33", 3), packaging)
         )
+        docker = [sys.executable, "-c", "import docker, rich, typer"]
+        report("f  doctor / import docker, rich, typer", *pair(rounds * 3, doctor(), docker))
+        report("f  the same, processor time", *pair(rounds * 3, doctor(), docker, processor))
         report("c  warm look-up, no network / import typer, rich", *pair(rounds, lookup(), imports))
 
 
@@ -73,14 +80,31 @@ def lookup() -> list[str]:
     return ["unshare", "--net", *([] if os.getuid() == 0 else ["--map-root-user"]), *command]
 
 
-def pair(rounds: int, ours: list[str], theirs: list[str]) -> tuple[list[float], list[float]]:
-    """Wall seconds of both commands, in turns, after one unmeasured run of each."""
-    seconds(ours), seconds(theirs)
-    times = [(seconds(ours), seconds(theirs)) for _ in range(rounds)]
+def doctor() -> list[str]:
+    """Whether something is broken here (exit code 1) does not matter."""
+    return ["sh", "-c", f"{shlex.join([*ENVCTL, 'doctor'])}; test $? -le 1"]
+
+
+def pair(
+    rounds: int, ours: list[str], theirs: list[str], measure: Callable[[list[str]], float] | None = None
+) -> tuple[list[float], list[float]]:
+    """Wall seconds (or another measure) of both commands, in turns, after one unmeasured run of each."""
+    measure = measure or seconds
+    measure(ours), measure(theirs)
+    times = [(measure(ours), measure(theirs)) for _ in range(rounds)]
     return [a for a, _ in times], [b for _, b in times]
 
 
+def processor(command: list[str]) -> float:
+    """Processor seconds of a command and all that it started."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def seconds(command: list[str]) -> float:
+    """Wall seconds."""
     began = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True)
     return time.perf_counter() - began

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from envctl.tree import payload
 
@@ -21,7 +24,8 @@ ALL_PROBES = (
     "toolkit", "cdi", "image", "network",
 )  # fmt: skip
 PROBE_SECONDS = 5.0
-Probes: TypeAlias = "list[tuple[str, subprocess.Popen[bytes]]]"
+MOST_BYTES = 16 << 20  # of one probe's answer; the largest have 100 KiB
+LEAST_SECONDS = 0.1  # to read what was written while we did something else
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,36 +55,87 @@ class HostFacts:
         return {name: self.value(name) for name in names}
 
 
+class Probes:
+    """Probes that run side by side, each in a process of its own, and what they have said so far."""
+
+    def __init__(self, process: subprocess.Popen[bytes], pipes: dict[int, str]) -> None:
+        self.process, self.pipes = process, pipes  # descriptor -> probe, until the probe ends
+        self.said = {name: bytearray() for name in pipes.values()}
+        self.deadline = 0.0
+
+    def wait(self, names: Iterable[str], seconds: float) -> None:
+        """Read until the probes named have ended, or `seconds` have passed since this was first called."""
+        now = time.monotonic()
+        self.deadline = max(self.deadline or now + seconds, now + LEAST_SECONDS)
+        while set(names) & set(self.pipes.values()):
+            left = self.deadline - time.monotonic()
+            if left <= 0:
+                return
+            poll = select.poll()
+            for pipe in self.pipes:
+                poll.register(pipe, select.POLLIN)
+            for pipe, _ in poll.poll(1000 * left):
+                self._read(pipe)
+
+    def _read(self, pipe: int) -> None:
+        part = os.read(pipe, 1 << 20)
+        self.said[self.pipes[pipe]] += part
+        if not part or len(self.said[self.pipes[pipe]]) > MOST_BYTES:
+            del self.pipes[pipe]
+            os.close(pipe)
+
+    def end(self) -> None:
+        """Kill what has not ended, with all that it has started."""
+        if self.pipes:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+        for pipe in self.pipes:
+            os.close(pipe)
+        self.pipes = {}
+        self.process.wait()
+
+
 def start_probes(
-    names: Sequence[str] = PROBES, root: Path | None = None, record: Path | None = None, *, redact: bool = False
+    names: Sequence[str] = PROBES,
+    root: Path | None = None,
+    record: Path | None = None,
+    *,
+    redact: bool = False,
+    variables: Mapping[str, str] | None = None,
 ) -> Probes:
-    """Probes, running side by side (on the machine recorded in `root`, if given); hand them to `collect`."""
-    command = [sys.executable, "-I", "-S"]
+    """Probes, running side by side (on the machine recorded in `root`, if given); hand them to `collect`. `variables`
+    are added to their environment."""
+    pairs = {name: os.pipe() for name in names}
+    words = [f"{name}:{theirs}" for name, (_, theirs) in pairs.items()]
     options = [*(["--root", str(root)] if root else []), *(["--record", str(record)] if record else [])]
     options += ["--redact"] if redact else []
-    return [
-        (
-            name,
-            subprocess.Popen(
-                [*command, str(payload("probes") / f"{name}.py"), *options],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-            ),
-        )
-        for name in names
-    ]
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", str(payload("probes") / "together.py"), *words, *options],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=[theirs for _, theirs in pairs.values()],
+        env={**os.environ, **(variables or {})},
+        start_new_session=True,  # one group, so that a probe is killed with its children
+    )
+    for _, theirs in pairs.values():
+        os.close(theirs)
+    return Probes(process, {ours: name for name, (ours, _) in pairs.items()})
 
 
-def collect(running: Probes, seconds: float = PROBE_SECONDS) -> HostFacts:
+def collect(running: Probes, seconds: float = PROBE_SECONDS, first: Sequence[str] = ()) -> HostFacts:
     """The facts the probes printed within `seconds` together; one that hangs or dies costs its own facts only, and is
-    named."""
-    deadline = time.monotonic() + seconds
-    facts: dict[str, Fact] = {}
-    for name, process in running:
-        for fact in _answer(name, process, max(0.05, deadline - time.monotonic())):
-            facts[fact.name] = fact
-    return HostFacts(facts=facts)
+    named. With `first`, the facts of these probes as soon as they are there; the others go on."""
+    try:
+        running.wait(first or running.said, seconds)
+        silent = set(running.pipes.values())
+    except BaseException:  # Ctrl-C does not reach them: they are a group of their own
+        running.end()
+        raise
+    if not first:
+        running.end()
+    answers = [_answer(name, bytes(running.said[name]), name in silent) for name in first or running.said]
+    return HostFacts(facts={fact.name: fact for facts in answers for fact in facts})
 
 
 def read_host() -> HostFacts:
@@ -88,17 +143,13 @@ def read_host() -> HostFacts:
     return collect(start_probes())
 
 
-def _answer(name: str, process: subprocess.Popen[bytes], seconds: float) -> list[Fact]:
-    try:
-        printed, _ = process.communicate(timeout=seconds)
-        documents = json.loads(printed)["facts"]
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
+def _answer(name: str, printed: bytes, silent: bool) -> list[Fact]:
+    if silent:
         return [_broken(name, "gave no answer in time")]
+    try:
+        return [_fact(document) for document in json.loads(printed)["facts"]]
     except (ValueError, KeyError):
-        return [_broken(name, f"ended with code {process.returncode} and no JSON")]
-    return [_fact(document) for document in documents]
+        return [_broken(name, "ended without an answer")]
 
 
 def _broken(name: str, error: str) -> Fact:

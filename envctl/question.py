@@ -7,7 +7,7 @@ others; else nobody has said anything about them, and the answer is unknown.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -24,6 +24,11 @@ from envctl.versions import Condition, boundaries, is_bits
 Verdict = Literal["compatible", "incompatible", "unknown"]
 GPU_SIDE = frozenset({"cuda", "cudnn", "cuda-compat", "driver", "driver-windows", "gpu", "gpu-class", "tensorrt"})
 OTHER_SYSTEMS = frozenset({"driver-windows"})
+
+
+def foreign(known: Mapping[str, Known]) -> frozenset[str]:
+    """The facts of another operating system than the machine's: under WSL the driver is Windows', else never."""
+    return frozenset({"driver"}) if known.get("driver-windows") else OTHER_SYSTEMS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

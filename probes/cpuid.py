@@ -8,7 +8,6 @@ Bits: Intel's and AMD's manuals as archspec and the kernel's cpufeatures.h repea
 import ctypes
 import mmap
 import os
-import platform
 import struct
 import sys
 
@@ -62,8 +61,8 @@ def registers():
 
 
 def read_cpuid():
-    if platform.machine() not in ("x86_64", "AMD64") or struct.calcsize("P") != 8:
-        raise OSError("no machine code for %s, %d bits" % (platform.machine(), 8 * struct.calcsize("P")))
+    if os.uname().machine not in ("x86_64", "AMD64") or struct.calcsize("P") != 8:
+        raise OSError("no machine code for %s, %d bits" % (os.uname().machine, 8 * struct.calcsize("P")))
     return Child(registers).answer(CHILD_SECONDS)
 
 
@@ -155,7 +154,7 @@ def arm(machine, words):
 
 def facts(machine):
     words = kernel_words(machine)
-    arch, _ = machine.call("machine", platform.machine)
+    arch, _ = machine.call("machine", lambda: os.uname().machine)
     if arch in ("aarch64", "arm64"):
         for found in arm(machine, words):
             yield found

@@ -9,14 +9,12 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from machine import fact, main
+from machine import HIDDEN, fact, main
 
 UNITS = tuple(folder + "/systemd/system/docker.service" for folder in ("/etc", "/lib", "/usr/lib"))
 DAEMON_FILES = ("/etc/docker/daemon.json", "/var/snap/docker/current/config/daemon.json")
 PID_FILES = ("/var/run/docker.pid", "/var/snap/docker/current/run/docker.pid")
 INSIDE = (("/.dockerenv", "docker"), ("/run/.containerenv", "podman"), ("/var/run/secrets/kubernetes.io", "kubernetes"))
-# of no use here, and private
-HIDDEN = ("registry-mirrors", "insecure-registries", "labels", "dns", "dns-search", "node-generic-resources", "hosts")
 
 
 def daemon(machine):

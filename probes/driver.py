@@ -1,9 +1,9 @@
 """Print one JSON document: the NVIDIA driver as it is installed: kernel modules on disk, Secure Boot, packages, fabric
 manager, and what the kernel's log says of it. What is loaded now is in nvidia.py."""
 
+import fnmatch
 import os
 import re
-import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -80,6 +80,7 @@ def modules_on_disk(machine, kernel):
 
 def command(machine, name, *words):
     """What a command prints, within its time limit: (text, error)."""
+    import subprocess  # as slow to load as all else here; most machines have nothing to ask
 
     def run():
         done = subprocess.run(
@@ -146,8 +147,10 @@ def blacklists(machine):
 
 def packages(machine):
     """Installed packages of the driver (dpkg keeps checksums of what is installed, not of what was removed)."""
-    paths = [path for part in PACKAGES for path in machine.glob("/var/lib/dpkg/info/%s.md5sums" % part)]
-    return sorted({re.split(r":|\.md5sums", path.rpartition("/")[2])[0] for path in paths})
+    # the folder holds thousands of names: it is listed twice, and not once a pattern
+    paths = [it for part in ("*nvidia*", "libcuda1*") for it in machine.glob("/var/lib/dpkg/info/%s.md5sums" % part)]
+    names = [re.split(r":|\.md5sums", path.rpartition("/")[2])[0] for path in paths]
+    return sorted({it for it in names if any(fnmatch.fnmatchcase(it, part) for part in PACKAGES)})
 
 
 def library_files(machine):

@@ -18,7 +18,9 @@ TELLING = re.compile(r"NVIDIA_|CUDA_VERSION|NV_CUDA_COMPAT_PACKAGE|LD_LIBRARY_PA
 # places where a driver's files lie; compat folders and stubs belong to the toolkit
 PLACES = ("usr/lib/*", "usr/lib64", "usr/lib", "usr/local/nvidia/lib64")
 DRIVER_FILES = ("libcuda.so.*.*", "libnvidia-ml.so.*.*")
-FACTS = ("image_platform", "image_created", "image_environment", "image_size", "image_driver_files")
+FACTS = ("image_platform", "image_created", "image_environment", "image_size", "image_driver_files", "image_l4t")
+# the release of Jetson Linux in the tags of NVIDIA's l4t images (l4t-jetpack:r36.2.0); l4t-tensorrt:r8.5 has its own
+L4T_TAG = re.compile(r"l4t[^/:]*:r(3\d(?:\.\d+)+)")
 
 
 def inspected():
@@ -42,9 +44,16 @@ def inspected():
         "created": found.get("Created"),
         "environment": {name: value for name, _, value in pairs if TELLING.match(name)},
         "size": found.get("Size"),
+        "l4t": l4t([*(found.get("RepoTags") or []), os.environ["ENVCTL_IMAGE"]]),
         "driver_files": files,
         "driver_files_error": why,
     }
+
+
+def l4t(names):
+    """The release of Jetson Linux that an image's names say, "" for none."""
+    found = [it.group(1) for it in map(L4T_TAG.search, names) if it]
+    return found[0] if found else ""
 
 
 def driver_files(graph):

@@ -20,6 +20,10 @@ OCTETS = r"\d{1,3}(?:\.\d{1,3}){3}"
 SECRETS = (
     (r"((?:/|\b)(?:home|Users)/)[^/\s:\"',;)]+", r"\1user"),
     (r"(://)[^/\s@\"']+@", r"\1redacted@"),
+    (
+        r"(?i)(\b(?:https?|tcp|ssh|socks\w*)://(?:redacted@)?)(?!redacted@|0\.0\.0\.0|127\.|localhost)[^\s/@:\"',;]+",
+        r"\1host",
+    ),
     (r"\b(?:gh[pousr]_|github_pat_|hf_|glpat-|nvapi-|xox[bp]-|AKIA)[\w-]{10,}", "redacted"),
     (r"(?i)\b(bearer|basic) +[\w.~+/=-]{8,}", r"\1 redacted"),
     (r"(?i)([\w-]*(?:token|passw(?:or)?d|secret|api[_-]?key)[\w-]*[\"']?\s*[:=]\s*)[\"']?[^\s,}\"']+", r"\1redacted"),
@@ -40,7 +44,10 @@ PUBLIC_UUIDS = (
 )
 # files whose whole content names one machine
 PRIVATE_FILES = r"(?:product|board|chassis)_serial|product_uuid|machine-id|serial-number|hostname"
+# settings of dockerd that are of no use here, and private
+HIDDEN = ("registry-mirrors", "insecure-registries", "labels", "dns", "dns-search", "node-generic-resources", "hosts")
 COMMON_NAMES = r"(?i)localhost|ubuntu|debian|fedora|docker|nvidia|jetson|linux|tegra|root|user"
+LIMIT = 30  # seconds: a probe that hangs where none of its own limits helps is ended by the kernel
 SECRET_KEY = r"(?i)(?:token|passw(?:or)?d|secret|api[_-]?key|serial)\w*$|^auth$"
 
 
@@ -73,7 +80,9 @@ class Machine:
         place = os.path.join(self.record, redacted(path).lstrip("/"))
         os.makedirs(os.path.dirname(place), exist_ok=True)
         with open(place, "w", encoding="utf-8") as stream:
-            stream.write("redacted" if re.fullmatch(PRIVATE_FILES, os.path.basename(path)) else redacted(text))
+            stream.write(
+                "redacted" if re.fullmatch(PRIVATE_FILES, os.path.basename(path)) else redacted_file(path, text)
+            )
 
     def text(self, path):
         """The text of a file, stripped; None where it cannot be read."""
@@ -179,7 +188,8 @@ class Child:
         except BaseException as error:
             answer = {"error": str(error) or type(error).__name__}
         try:
-            os.write(pipe, json.dumps(answer).encode()[: 1 << 16])
+            with os.fdopen(pipe, "wb") as stream:
+                stream.write(json.dumps(answer).encode())
         finally:
             os._exit(0)
 
@@ -230,6 +240,17 @@ def redacted(said):
     return re.sub(UUID, _other_uuid, said)
 
 
+def redacted_file(path, text):
+    """The text of a file as a recording keeps it; dockerd's settings without what names other machines."""
+    if os.path.basename(path) != "daemon.json":
+        return redacted(text)
+    try:
+        found = json.loads(text)
+        return redacted(json.dumps({key: "set" if key in HIDDEN else it for key, it in found.items()}))
+    except (ValueError, AttributeError):  # dockerd refuses it too, and that it is broken must stay to be seen
+        return re.sub(r"[\w-]+(?:\.[\w-]+)+(:\d+)?", "host", redacted(text))
+
+
 def _redacted_value(key, value):
     secret = isinstance(value, str) and isinstance(key, str) and re.search(SECRET_KEY, key)
     return "redacted" if secret else redacted(value)
@@ -252,6 +273,7 @@ def main(facts):
     """Print `{"facts": [...]}` of this machine or of the one in --root; --record keeps what was read in a folder,
     --redact leaves out what should not be sent to others."""
     # by hand: argparse costs as much as everything else a probe does, and probes run before every command
+    signal.alarm(LIMIT)
     machine = Machine(_option("--root"), _option("--record"))
     found = list(facts(machine))
     if machine.record:

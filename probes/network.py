@@ -56,7 +56,7 @@ def own_certificates():
 def login():
     """How the docker program logs in: the state of its file, its helpers and whether they are there. No credential."""
     path = os.path.join(os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker"), "config.json")
-    found = {"state": "absent", "registries": 0, "ngc": False, "helpers": {}, "proxies": False}
+    found = {"state": "absent", "registries": 0, "helpers": {}, "proxies": False}
     try:
         with open(path, encoding="utf-8") as stream:
             told = json.load(stream)
@@ -69,8 +69,7 @@ def login():
     except (ValueError, AttributeError, TypeError, OSError) as error:
         return dict(found, state="invalid: %s" % error)
     there = {it: program("docker-credential-" + it) for it in sorted(helpers) if it}
-    ngc, proxies = any("nvcr" in name for name in names), bool(told.get("proxies"))
-    return {"state": "read", "registries": len(names), "ngc": ngc, "helpers": there, "proxies": proxies}
+    return {"state": "read", "registries": len(names), "helpers": there, "proxies": bool(told.get("proxies"))}
 
 
 def program(name):

@@ -13,6 +13,12 @@ def ask(nvml, name, device, *kinds):
     return [value.value for value in values] if len(values) > 1 else values[0].value
 
 
+def code_of(nvml, name, *arguments):
+    """What a function of NVML answers: 0 where it did its work; 13, as NVML says it, where this NVML has none such."""
+    function = getattr(nvml, name, None)
+    return function(*arguments) if function else 13
+
+
 def nvml_answer():
     """What NVML says: `init` (its code), versions, and one table a GPU. No UUIDs, no serial numbers."""
     try:
@@ -24,7 +30,7 @@ def nvml_answer():
         return {"init": code}
     text, number, count = ctypes.create_string_buffer(96), ctypes.c_int(), ctypes.c_uint()
     nvml.nvmlSystemGetDriverVersion(text, 96)
-    nvml.nvmlSystemGetCudaDriverVersion_v2(ctypes.byref(number))
+    code_of(nvml, "nvmlSystemGetCudaDriverVersion_v2", ctypes.byref(number))
     nvml.nvmlDeviceGetCount_v2(ctypes.byref(count))
     cuda = "%d.%d" % (number.value // 1000, number.value % 1000 // 10) if number.value else None
     gpus = [nvml_gpu(nvml, index) for index in range(count.value)]
@@ -39,7 +45,7 @@ def nvml_gpu(nvml, index):
         return {"error": code}
     name, pci = ctypes.create_string_buffer(96), ctypes.create_string_buffer(128)
     nvml.nvmlDeviceGetName(device, name, 96)
-    nvml.nvmlDeviceGetPciInfo_v3(device, pci)
+    code_of(nvml, "nvmlDeviceGetPciInfo_v3", device, pci)
     capability = ask(nvml, "nvmlDeviceGetCudaComputeCapability", device, ctypes.c_int, ctypes.c_int)
     plain = {
         "compute_mode": "nvmlDeviceGetComputeMode",
@@ -65,8 +71,8 @@ def nvml_gpu(nvml, index):
 def mig_devices(nvml, device):
     """The number of MIG devices that were made on a GPU."""
     most, part = ask(nvml, "nvmlDeviceGetMaxMigDeviceCount", device, ctypes.c_uint) or 0, ctypes.c_void_p()
-    handle = nvml.nvmlDeviceGetMigDeviceHandleByIndex
-    return sum(handle(device, index, ctypes.byref(part)) == 0 for index in range(most))
+    handles = [("nvmlDeviceGetMigDeviceHandleByIndex", device, index, ctypes.byref(part)) for index in range(most)]
+    return sum(code_of(nvml, *handle) == 0 for handle in handles)
 
 
 def memory_and_errors(nvml, device):
@@ -74,14 +80,14 @@ def memory_and_errors(nvml, device):
     memory, count, errors = (ctypes.c_ulonglong * 3)(), ctypes.c_uint(), ctypes.c_ulonglong()
     fabric = (ctypes.c_uint8 * 64)()
     found = {"memory": None, "memory_free": None, "processes": None, "uncorrected": None, "fabric": None}
-    if nvml.nvmlDeviceGetMemoryInfo(device, memory) == 0:
+    if code_of(nvml, "nvmlDeviceGetMemoryInfo", device, memory) == 0:
         found["memory"], found["memory_free"] = memory[0], memory[1]
     running = getattr(nvml, "nvmlDeviceGetComputeRunningProcesses_v2", None)
     if running and running(device, ctypes.byref(count), None) in (0, 7):  # 7: there are some, and no room was given
         found["processes"] = count.value
-    if nvml.nvmlDeviceGetTotalEccErrors(device, 1, 0, ctypes.byref(errors)) == 0:
+    if code_of(nvml, "nvmlDeviceGetTotalEccErrors", device, 1, 0, ctypes.byref(errors)) == 0:
         found["uncorrected"] = errors.value
-    if getattr(nvml, "nvmlDeviceGetGpuFabricInfo", lambda *_: 1)(device, fabric) == 0:
+    if code_of(nvml, "nvmlDeviceGetGpuFabricInfo", device, fabric) == 0:
         status = int.from_bytes(bytes(bytearray(fabric[16:20])), sys.byteorder)
         found["fabric"] = {"state": fabric[24], "status": status}  # after a 16-byte UUID; state 3: registered
     return found

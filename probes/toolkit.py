@@ -5,7 +5,6 @@ The two programs that are asked run side by side and are ended after a second or
 
 import os
 import re
-import subprocess
 import sys
 import time
 
@@ -25,6 +24,8 @@ def started(machine, command, path):
     """The running command, so that commands wait side by side; None where it is not there or not to be run."""
     if machine.root or not path:
         return None
+    import subprocess  # as slow to load as all else here
+
     piped = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     try:
         return subprocess.Popen([path, *command], **piped)
@@ -36,6 +37,8 @@ def ended(process, seconds):
     """{"code", "out", "err"} of a command, which is ended when it takes longer than `seconds` from the start."""
     if process is None:
         raise OSError("cannot be started")
+    import subprocess
+
     try:
         out, err = process.communicate(timeout=max(0.05, STARTED + seconds - time.monotonic()))
     except subprocess.TimeoutExpired:

@@ -1,13 +1,17 @@
-"""The help of every command as one page: `python3 tasks.py docs` writes docs/commands.md, a test compares it."""
+"""The help of every command as one page, and the table of doctor's checks: `python3 tasks.py docs` writes both into
+docs/, a test compares them."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "commands.md"
+DOCTOR = PAGE.parent / "doctor.md"
+BEGIN, END = "<!-- checks: written by python3 tasks.py docs -->", "<!-- end of checks -->"
 COMMANDS = (
     [],
     ["run"],
@@ -45,5 +49,28 @@ def help_of(command: list[str]) -> str:
     return done.stdout.replace("python -m envctl", "envctl").rstrip() + "\n"
 
 
+def with_checks(text: str) -> str:
+    """The page on `envctl doctor` with the program's own list of checks between the two marks."""
+    command = [sys.executable, "-m", "envctl", "doctor", "--list", "--json"]
+    listed = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["checks"]
+    rows = [f"| `{it['id']}` | {it['title']} | {', '.join(map(_code, it['after']))} | {_link(it)} |" for it in listed]
+    table = "\n".join(["| id | check | follows from | why |", "| --- | --- | --- | --- |", *rows])
+    before, _, rest = text.partition(BEGIN)
+    return f"{before}{BEGIN}\n{table}\n{END}{rest.partition(END)[2]}"
+
+
+def _code(name: str) -> str:
+    return f"`{name}`"
+
+
+def _link(check: dict[str, str]) -> str:
+    """Pages are linked; what was measured here stands in docs/evidence.md."""
+    source = check["source"]
+    if source.startswith("measured:docs/"):
+        return f"[measured]({source.removeprefix('measured:docs/')})"
+    return f"[source]({source})" if source else ""
+
+
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    DOCTOR.write_text(with_checks(DOCTOR.read_text(encoding="utf-8")), encoding="utf-8")

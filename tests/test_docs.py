@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import PAGE, page
+from tests.commands import DOCTOR, PAGE, page, with_checks
 from tests.conftest import run_envctl
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -16,6 +16,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def test_commands_page_is_the_programs_own_help() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(), "renew it: python3 tasks.py docs"
+
+
+def test_the_table_of_checks_is_the_programs_own_list() -> None:
+    text = DOCTOR.read_text(encoding="utf-8")
+    assert text.count("\n| `") >= 100
+    assert text == with_checks(text), "renew it: python3 tasks.py docs"
 
 
 def shown(start: str) -> tuple[list[str], list[str]]:

@@ -123,3 +123,18 @@ def test_fix_runs_what_is_safe_after_asking_and_nothing_else(tmp_path: Path, ans
     if answer == "y":
         assert called.read_text() == "-u -c=0\n"
     assert json.dumps(ran.output).count("run this?") == 1
+
+
+def test_where_doctor_itself_breaks_the_exit_code_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    from typer.testing import CliRunner
+
+    from envctl.cli.doctor import app
+    from envctl.workflow import doctor as workflow
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a fault of ours")
+
+    monkeypatch.setattr(workflow, "diagnose", broken)
+    ran = CliRunner().invoke(app, [])
+    assert ran.exit_code == 2
+    assert "a fault of ours" in ran.output and "doctor itself broke" in ran.output

@@ -134,14 +134,14 @@ def test_a_disk_that_hangs_costs_its_own_time_only() -> None:
 
 REDACTED = (
     ("/home/alice/.venv/lib", "/home/user/.venv/lib"),
-    ("http://bob:secret@proxy.corp:3128", "http://redacted@proxy.corp:3128"),
+    ("http://bob:secret@proxy.corp:3128", "http://redacted@host:3128"),
     ("GPU-1b3c5d7e-aaaa-bbbb-cccc-0123456789ab", "GPU-00000000-0000-0000-0000-892abea9d4d3"),
     ("Serial\t\t: 0000abc1", "Serial\t\t: redacted"),
     ("link/ether 04:42:1a:00:ff:10", "link/ether 00:00:00:00:00:00"),
     ("fe80::1ff:fe23:4567:890a", "::"),
     ('{"auth": "dXNlcjpwdw=="}', '{"auth": "redacted"}'),
     ("HF_TOKEN=hf_abcdefghijklmnop", "HF_TOKEN=redacted"),
-    ("tcp://10.1.2.3:2376", "tcp://0.0.0.0:2376"),
+    ("tcp://10.1.2.3:2376", "tcp://host:2376"),
     ("192.168.1.17", "0.0.0.0"),
 )
 KEPT = (
@@ -155,11 +155,13 @@ KEPT = (
 )
 
 
-def redacted(said: object) -> object:
+def redacted(said: object, call: str = "redacted") -> object:
     """What machine.py makes of a value; it is imported from its file, as probes do."""
-    code = "import json, sys; sys.path.insert(0, sys.argv[1]); from machine import redacted; "
-    code += "print(json.dumps(redacted(json.loads(sys.argv[2]))))"
-    command = [sys.executable, "-I", "-S", "-c", code, str(ROOT / "probes"), json.dumps(said)]
+    code = "import json, sys; sys.path.insert(0, sys.argv[1]); import machine; "
+    code += "said = json.loads(sys.argv[2]); print(json.dumps(machine.CALL(*said)))"
+    command = [sys.executable, "-I", "-S", "-c", code.replace("CALL", call), str(ROOT / "probes"), json.dumps([said])]
+    if call != "redacted":
+        command[-1] = json.dumps(said)
     return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
 
 
@@ -169,3 +171,20 @@ def test_redaction_takes_names_and_secrets_and_leaves_versions() -> None:
     assert redacted({"token": "abc", "/home/alice/x": 1}) == {"token": "redacted", "/home/user/x": 1}
     twice = redacted([after for _, after in REDACTED if "0000-" not in after])
     assert twice == [after for _, after in REDACTED if "0000-" not in after]
+
+
+@pytest.mark.parametrize("broken", ["", ","])
+def test_a_recording_of_dockerds_settings_names_no_other_machine(broken: str) -> None:
+    settings = {
+        "data-root": "/data/docker", "registry-mirrors": ["https://m.corp:5000"], "insecure-registries": ["reg.corp"],
+        "proxies": {"https-proxy": "http://bob:secret@proxy.corp:3128"}, "runtimes": {"nvidia": {"path": "x"}},
+    }  # fmt: skip
+    text = json.dumps(settings)[:-1] + broken + "}"
+    kept = str(redacted(["/etc/docker/daemon.json", text], "redacted_file"))
+    assert "corp" not in kept and "secret" not in kept
+    assert "/data/docker" in kept and '"nvidia"' in kept
+    if broken:
+        with pytest.raises(ValueError):
+            json.loads(kept)
+    else:
+        assert set(json.loads(kept)) == set(settings)

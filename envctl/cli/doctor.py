@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +26,7 @@ For = Annotated[
     typer.Option("--for", metavar="WHAT", help="What is to run here: an engine, model, engine file or image."),
 ]
 Root = Annotated[Path | None, typer.Option("--root", help="Look at the machine recorded in this folder.")]
+Net = Annotated[bool, typer.Option("--net", help="Ask indexes and registries too; nothing else uses the network.")]
 
 
 @app.command()
@@ -34,6 +38,7 @@ def doctor(
     report: Annotated[bool, typer.Option("--report", help="One block to paste into a bug report, redacted.")] = False,
     record: Annotated[Path | None, typer.Option("--record", metavar="DIR", help="Record this machine.")] = None,
     root: Root = None,
+    net: Net = False,
     fix: Annotated[bool, typer.Option("--fix", help="Mend what is safe to mend, after asking.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --fix: do not ask.")] = False,
     as_json: options.Json = False,
@@ -42,7 +47,7 @@ def doctor(
     from envctl.workflow import doctor as workflow
 
     screen = Screen(as_json)
-    with guarded(screen):
+    with _own_faults(), guarded(screen):
         if list_:
             _print_checks(screen)
             return
@@ -50,8 +55,10 @@ def doctor(
             workflow.record(record)
             print(f"recorded in {record}")
             return
-        screen.say(f"looking at {', '.join(for_)}" if for_ else "")  # layers of a large image take a while
-        found = workflow.diagnose(root, tuple(only), redact=report, wanted=tuple(for_))
+        # layers of a large image take a while
+        asked = [*for_, *(["indexes and registries"] if net else [])]
+        screen.say(f"looking at {', '.join(asked)}" if asked else "")
+        found = workflow.diagnose(root, tuple(only), redact=report, net=net, wanted=tuple(for_))
         screen.quiet()
         if fix and not root:
             found = _mended(screen, found, yes, tuple(for_))
@@ -59,11 +66,27 @@ def doctor(
     raise typer.Exit(1 if found.failed else 0)
 
 
+@contextmanager
+def _own_faults() -> Iterator[None]:
+    """Exit code 1 says that the machine is broken: where doctor itself is, it is 2."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, typer.Exit):
+            raise
+        import traceback
+
+        traceback.print_exc()
+        print("doctor itself broke: please report the lines above", file=sys.stderr)
+        raise typer.Exit(2) from error
+
+
 def _print_checks(screen: Screen) -> None:
     from envctl.doctor.checks import CHECKS
 
     if screen.as_json:
-        screen.print_json({"checks": [{"id": c.id, "title": c.title, "after": list(c.after)} for c in CHECKS]})
+        plain = [{"id": it.id, "title": it.title, "after": list(it.after), "source": it.source} for it in CHECKS]
+        screen.print_json({"checks": plain})
         return
     for check in CHECKS:
         print(f"{check.id:<18} {check.title}")
@@ -94,8 +117,17 @@ def _summary(found: Diagnosis) -> list[str]:
     memory = f"{int(host.pop('memory')) / (1 << 30):.0f} GiB" if "memory" in host else ""
     told = [host.get(name, "") for name in ("os", "kernel", "cpu_model")]
     told += [f"{host['cores']} cores" if "cores" in host else "", memory]
-    told += [f"driver {host['driver']}" if "driver" in host else "no NVIDIA driver"]
+    told += [_driver(found)]
     return [", ".join(word for word in told if word)]
+
+
+def _driver(found: Diagnosis) -> str:
+    """The driver of the kernel; under WSL that of Windows, as NVML names it."""
+    nvml, wsl = (fact.value if (fact := found.host.facts.get(name)) else None for name in ("nvml", "wsl_gpu"))
+    if wsl and nvml and nvml.get("driver"):
+        return f"Windows' driver {nvml['driver']}"
+    here = found.host.value("driver")
+    return f"driver {here}" if here else "no NVIDIA driver"
 
 
 def _verdicts(found: Diagnosis, verbose: bool) -> list[str]:

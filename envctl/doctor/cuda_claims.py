@@ -1,4 +1,5 @@
-"""What the matrix says of the GPU libraries found here, as two more facts: `cuda_runtimes` and `driver_limits`.
+"""What the matrix says of driver and GPU libraries found here, as more facts: `cuda_runtimes`, `driver_limits` and
+`driver_cuda`, the CUDA version that the driver offers.
 
 Rules know no versions: which driver and GPU a CUDA runtime or a TensorRT needs stands in the matrix, with its source.
 """
@@ -24,7 +25,17 @@ def with_cuda_claims(matrix: Matrix, host: HostFacts) -> HostFacts:
         name="cuda_runtimes", value=list(_runtimes(matrix, host)), origin="matrices/cuda.toml, tensorrt.toml"
     )
     limits = Fact(name="driver_limits", value=list(_driver_limits(matrix, host)), origin="matrices/driver.toml")
-    return replace(host, facts={**host.facts, runtimes.name: runtimes, limits.name: limits})
+    offered = _offered(matrix, host)
+    return replace(host, facts={**host.facts, **{fact.name: fact for fact in (runtimes, limits, offered)}})
+
+
+def _offered(matrix: Matrix, host: HostFacts) -> Fact:
+    """The CUDA version that the driver offers: as it says, or by its branch where nobody can ask it."""
+    nvml, driver = Facts(host=host).get("nvml") or {}, _known(Facts(host=host)).get("driver") or []
+    row = matrix.component("driver").row(driver[0]) if driver else None
+    branch = row.provides.get("cuda-umd") if row else None
+    value, origin = (nvml["cuda"], "nvml") if nvml.get("cuda") else (branch, "matrices/driver.toml")
+    return Fact(name="driver_cuda", value=value, origin=origin, error="" if value else "no driver's version is known")
 
 
 def _runtimes(matrix: Matrix, host: HostFacts) -> Iterator[dict[str, Any]]:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from envctl.doctor.check import Check, Facts, Finding, Unknown, Verdict, skip
 
+BROKE = "the check itself broke: "
+
 
 def judge(checks: Iterable[Check], facts: Facts) -> list[Verdict]:
     """One verdict a check, in the order of the checks; a check stands behind those that can explain it."""
@@ -22,6 +24,8 @@ def _finding(check: Check, facts: Facts) -> Finding:
         return check.rule(facts)
     except Unknown as error:
         return skip(str(error))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:  # a fact is not as the rule expects it
+        return skip(f"{BROKE}{type(error).__name__}: {error}")
 
 
 def _root(check: Check, verdicts: dict[str, Verdict]) -> str:

@@ -9,10 +9,12 @@ from envctl.narrow import narrow
 from envctl.proof import claims, minimal
 from envctl.release import Claim
 from envctl.request import Request
-from envctl.solver import Conflict, Stack, solve
+from envctl.solver import Conflict, Stack, solve_in
 from envctl.world import World
 
 GPU_FACTS = ("gpu", "driver")
+# the matrix has no rows of those builds, so nothing can be said of their versions
+JETSON = "on a Jetson engines for the GPU are NVIDIA's builds for its JetPack, not the releases for PCs and servers"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,15 +36,17 @@ def runs_here(matrix: Matrix, request: Request) -> list[Runs]:
 
 def runs_of(matrix: Matrix, request: Request) -> Runs:
     """The engine of the request, with its pins."""
-    on_gpu, on_cpu = (solve(matrix, replace(request, on_gpu=gpu)) for gpu in (True, False))
+    worlds = [World(matrix=matrix, request=replace(request, on_gpu=gpu)) for gpu in (True, False)]
+    on_gpu, on_cpu = map(solve_in, worlds)
     found = {}
-    if isinstance(on_gpu, Stack) and on_gpu.on_gpu and not _unmet_gpu(on_gpu):
+    jetson = "l4t" in request.known
+    if not jetson and isinstance(on_gpu, Stack) and on_gpu.on_gpu and not _unmet_gpu(on_gpu):
         found["gpu"] = on_gpu.version(request.engine)
     if isinstance(on_cpu, Stack) and not on_cpu.on_gpu:
         found["cpu"] = on_cpu.version(request.engine)
     stacks = [stack for stack in (on_gpu, on_cpu) if isinstance(stack, Stack)]
     unknown = sorted({claim.name for stack in stacks for claim in stack.unmet})
-    why = "" if found else _why(matrix, replace(request, on_gpu=True))
+    why = "" if found else JETSON if jetson else _why(worlds[0], on_gpu)
     return Runs(engine=request.engine, unknown=tuple(unknown), why=why, **found)
 
 
@@ -50,12 +54,11 @@ def _unmet_gpu(stack: Stack) -> bool:
     return any(claim.name in GPU_FACTS for claim in stack.unmet)
 
 
-def _why(matrix: Matrix, request: Request) -> str:
+def _why(world: World, answer: Stack | Conflict) -> str:
     """The claim that a fact of this machine fails, or the last line of the proof."""
-    answer = solve(matrix, request)
     if not isinstance(answer, Conflict):
         return f"nothing is known of its {' and '.join(GPU_FACTS)}"
-    domains = narrow(World(matrix=matrix, request=request))
+    matrix, request, domains = world.matrix, world.request, narrow(world)
     failed = [need.cause for need in domains.failed.values() if need.name in request.known]
     own = [cause for cause in failed if isinstance(cause, Claim) and cause.owner.startswith(f"{request.engine} ")]
     proven = [] if own else claims(matrix, request, minimal(matrix, answer))

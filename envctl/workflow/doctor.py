@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envctl.doctor.check import Check, Facts, Verdict
-from envctl.doctor.checks import CHECKS
-from envctl.doctor.claims import with_claims
-from envctl.doctor.cuda_claims import with_cuda_claims
-from envctl.doctor.judge import judge
-from envctl.doctor.runs import Runs, runs_here
-from envctl.errors import BadInput
-from envctl.host import ALL_PROBES, HostFacts, collect, start_probes
-from envctl.matrix import Matrix, load
-from envctl.question import OTHER_SYSTEMS
-from envctl.request import Known, Request
-from envctl.solver import with_provided
-from envctl.workflow.machine import facts_of, known_of
+from envctl.errors import BadInput, HostLacks
+from envctl.host import ALL_PROBES, PROBES, HostFacts, Probes, collect, start_probes
 
 if TYPE_CHECKING:
+    from envctl.doctor.check import Check, Verdict
+    from envctl.doctor.runs import Runs
     from envctl.doctor.wanted import Wants
+    from envctl.matrix import Matrix
+    from envctl.request import Request
 
 SECONDS = 1.9  # for all probes together: one that hangs costs no more
+NET, NET_SECONDS = ("reach",), 10.0  # the one probe that uses the network
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,41 +46,95 @@ class Diagnosis:
 
 
 def diagnose(
-    root: Path | None = None, only: tuple[str, ...] = (), *, redact: bool = False, wanted: tuple[str, ...] = ()
+    root: Path | None = None,
+    only: tuple[str, ...] = (),
+    *,
+    redact: bool = False,
+    net: bool = False,
+    wanted: tuple[str, ...] = (),
 ) -> Diagnosis:
     """What is wrong with this machine, or with the one recorded in `root`; `only` names checks, `wanted` what somebody
-    wants to run there.
+    wants to run there. With `net` the network is used: indexes and registries are asked.
 
     With `redact` the probes leave out names, serials and secrets before anything else sees them.
     """
-    checks = _needed(only)
-    if wanted:
-        return _diagnose_for(wanted, root, only, redact=redact)
+    if net and root:
+        raise BadInput("a recorded machine has no network to ask", do=["leave --net or --root out"])
     running = start_probes(ALL_PROBES, root=root, redact=redact)
-    matrix, host = load(), collect(running, SECONDS)
-    told = with_cuda_claims(matrix, with_claims(matrix, host))
-    verdicts = tuple(judge(checks, Facts(host=told)))
-    if only:
-        return Diagnosis(host=host, verdicts=tuple(each for each in verdicts if each.id in only), runs=())
-    return Diagnosis(host=host, verdicts=verdicts, runs=tuple(runs_here(matrix, request_for(matrix, host))))
+    reaching = start_probes(NET, redact=redact, variables=_index_variables()) if net else None
+    try:
+        return _diagnosed(running, reaching, only, wanted, redact=redact)
+    finally:  # whatever went wrong, Ctrl-C included
+        for each in filter(None, (running, reaching)):
+            each.end()
 
 
-def _diagnose_for(wanted: tuple[str, ...], root: Path | None, only: tuple[str, ...], *, redact: bool) -> Diagnosis:
-    """The same, with the checks on what is wanted."""
+def _diagnosed(
+    running: Probes, reaching: Probes | None, only: tuple[str, ...], wanted: tuple[str, ...], *, redact: bool
+) -> Diagnosis:
+    """All else is imported, and what runs here solved, while the probes run."""
+    from envctl.matrix import load
+
+    checks, matrix = _needed(only), load()
+    wants = _wants(matrix, wanted, redact=redact) if wanted else None
+    runs = () if only or wants else _runs_here(matrix, collect(running, SECONDS, first=PROBES))
+    host = collect(running, SECONDS)
+    if reaching:
+        host = replace(host, facts={**host.facts, **collect(reaching, NET_SECONDS).facts})
+    if wants:
+        return judged_for(matrix, host, wants, only)
+    verdicts = judge_host(matrix, checks, host)
+    return Diagnosis(host=host, verdicts=tuple(it for it in verdicts if not only or it.id in only), runs=runs)
+
+
+def _wants(matrix: Matrix, words: tuple[str, ...], *, redact: bool) -> Wants:
     from envctl.workflow.wanted_facts import read_wants
 
-    matrix = load()
-    wants = read_wants(matrix, wanted, redact=redact)
-    return judged_for(matrix, collect(start_probes(ALL_PROBES, root=root, redact=redact), SECONDS), wants, only)
+    return read_wants(matrix, words, redact=redact)
+
+
+def _index_variables() -> dict[str, str]:
+    """The addresses behind envctl's aliases, and the index that uv takes by default, for the probe."""
+    from envctl.aliases import DEFAULT, read_indexes
+    from envctl.upstream.simple import default_address
+
+    found = read_indexes([]).addresses
+    with suppress(HostLacks):  # uv is set to use none
+        found = {DEFAULT: default_address(), **found}
+    return {f"ENVCTL_INDEX_{alias.upper()}": address for alias, address in found.items()}
+
+
+def _told(matrix: Matrix, host: HostFacts) -> HostFacts:
+    """The facts, with what the matrix says of them."""
+    from envctl.doctor.claims import with_claims
+    from envctl.doctor.cuda_claims import with_cuda_claims
+
+    return with_cuda_claims(matrix, with_claims(matrix, host))
+
+
+def judge_host(matrix: Matrix, checks: tuple[Check, ...], host: HostFacts) -> list[Verdict]:
+    """A verdict for each check."""
+    from envctl.doctor.check import Facts
+    from envctl.doctor.judge import judge
+
+    return judge(checks, Facts(host=_told(matrix, host)))
+
+
+def _runs_here(matrix: Matrix, host: HostFacts) -> tuple[Runs, ...]:
+    from envctl.doctor.runs import runs_here
+
+    return tuple(runs_here(matrix, request_for(matrix, host)))
 
 
 def judged_for(matrix: Matrix, host: HostFacts, wants: Wants, only: tuple[str, ...] = ()) -> Diagnosis:
     """What is wrong with a machine for what somebody wants to run on it; other findings are not counted."""
+    from envctl.doctor.check import Facts
     from envctl.doctor.concern import asked, concerning
+    from envctl.doctor.judge import judge
     from envctl.doctor.wanted import runs_of_file, with_wanted
 
     request = request_for(matrix, host)
-    told = with_wanted(matrix, with_cuda_claims(matrix, with_claims(matrix, host)), wants, request)
+    told = with_wanted(matrix, _told(matrix, host), wants, request)
     verdicts = tuple(judge(_needed(only), Facts(host=told)))
     return Diagnosis(
         host=replace(host, facts={**host.facts, **wants.facts}),
@@ -98,6 +147,8 @@ def judged_for(matrix: Matrix, host: HostFacts, wants: Wants, only: tuple[str, .
 
 def _needed(only: tuple[str, ...]) -> tuple[Check, ...]:
     """The checks that are asked for, with those that could explain them."""
+    from envctl.doctor.checks import CHECKS
+
     known = {check.id: check for check in CHECKS}
     for name in only:
         if name not in known:
@@ -110,9 +161,14 @@ def _needed(only: tuple[str, ...]) -> tuple[Check, ...]:
 
 def request_for(matrix: Matrix, host: HostFacts) -> Request:
     """The question what this machine can run; environments bring their own Python."""
+    from envctl.question import foreign
+    from envctl.request import Known, Request
+    from envctl.solver import with_provided
+    from envctl.workflow.machine import facts_of, known_of
+
     pythons = tuple(release.version for release in matrix.component("python").releases)
     known = with_provided(matrix, {**known_of(host), "python": Known(values=pythons, origin="what containers bring")})
-    return Request(engine="", pins=(), known=known, deferred=facts_of(matrix) - set(known), foreign=OTHER_SYSTEMS)
+    return Request(engine="", pins=(), known=known, deferred=facts_of(matrix) - set(known), foreign=foreign(known))
 
 
 def record(folder: Path) -> None:

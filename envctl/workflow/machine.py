@@ -17,7 +17,7 @@ from envctl.request import Known, Pin
 from envctl.solver import with_provided
 from envctl.versions import parse_pin
 
-PROBED = ("driver", "gpu", "cpu", "glibc")
+PROBED = ("driver", "gpu", "gpu-class", "cpu", "glibc")
 
 
 def machine(matrix: Matrix, host: str) -> dict[str, Known]:
@@ -65,7 +65,19 @@ def known_of(host: HostFacts) -> dict[str, Known]:
             values = tuple(fact.value.split()) if fact.value and name == "gpu" else (fact.value,) if fact.value else ()
             origin = fact.origin if fact.value else fact.error
             known[name] = Known(values=values, origin=origin, together=len(values) > 1)
-    return known
+    known |= _of_other_systems(host)
+    return {name: fact for name, fact in known.items() if name != "driver" or "driver-windows" not in known}
+
+
+def _of_other_systems(host: HostFacts) -> dict[str, Known]:
+    """WSL runs Windows' driver, which no Linux driver's number can be told from; a Jetson's engines are its own."""
+    nvml, wsl, tegra = (
+        host.facts[name].value if name in host.facts else None for name in ("nvml", "wsl_gpu", "tegra_gpu")
+    )
+    windows = (nvml or {}).get("driver") if wsl else None
+    release = (tegra or {}).get("l4t") or ("unknown" if tegra else "")
+    found = {"driver-windows": Known(values=(windows,), origin="nvml")} if windows else {}
+    return found | ({"l4t": Known(values=(release,), origin=host.facts["tegra_gpu"].origin)} if release else {})
 
 
 def _described(matrix: Matrix, host: str) -> Iterator[tuple[str, Known]]:

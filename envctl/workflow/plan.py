@@ -14,7 +14,7 @@ from envctl.explain import no_stack
 from envctl.host import HostFacts
 from envctl.matrix import Matrix
 from envctl.model import ModelFacts
-from envctl.question import OTHER_SYSTEMS
+from envctl.question import foreign
 from envctl.release import Claim
 from envctl.request import Known, Pin, Request
 from envctl.runner import Runner, runners
@@ -95,7 +95,7 @@ def plan(
         pins=pins,
         known=known,
         deferred=deferred,
-        foreign=OTHER_SYSTEMS,
+        foreign=foreign(known),
         measured=measured or {},
         features=frozenset(),
     )

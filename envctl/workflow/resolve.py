@@ -8,7 +8,7 @@ from envctl import evidence
 from envctl.errors import BadInput
 from envctl.explain import no_stack
 from envctl.matrix import Matrix, load
-from envctl.question import GPU_SIDE, OTHER_SYSTEMS
+from envctl.question import GPU_SIDE, foreign
 from envctl.request import Pin, Request
 from envctl.solver import Conflict, Stack, solve
 from envctl.versions import Condition
@@ -93,7 +93,7 @@ def _request(matrix: Matrix, engine: str, pins: tuple[Pin, ...], host: str) -> R
         known=known,
         deferred=facts_of(matrix) - set(known),
         on_gpu=on_gpu or any(pin.name in GPU_SIDE for pin in pins),
-        foreign=OTHER_SYSTEMS | inside,
+        foreign=foreign(known) | inside,
         measured=evidence.refuted(evidence.read()),
         features=frozenset(),
     )

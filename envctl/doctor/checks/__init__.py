@@ -25,6 +25,7 @@ from envctl.doctor.checks import (
     packages,
     plan_file,
     python,
+    reach,
     system,
     wanted_engine,
     wsl,
@@ -33,7 +34,7 @@ from envctl.doctor.checks import (
 MODULES = (
     cpu, system, limits, disk,
     wsl, gpu, driver, driver_parts, gpu_health, gpu_state, cuda, libraries,
-    docker, nvidia_container, cdi, docker_host, image, network,
+    docker, nvidia_container, cdi, docker_host, image, network, reach,
     python, packages,
     model_file, model_graph, plan_file, wanted_engine,
 )  # fmt: skip

@@ -188,12 +188,12 @@ COMPATIBILITY = "https://docs.nvidia.com/deploy/cuda-compatibility/"
 API = "https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__TYPES.html"
 BEFORE = ("wsl.dxg", "wsl.libs", "wsl.mode", *WORKS)
 CHECKS: tuple[Check, ...] = (
-    Check(id="cuda.stub", title="No stub libraries", rule=stub, after=BEFORE[:5], source=COMPATIBILITY),
+    Check(id="cuda.stub", title="No stub libraries", rule=stub, after=("ld.env", *BEFORE[:5]), source=COMPATIBILITY),
     Check(
         id="cuda.compat",
         title="Forward compatibility",
         rule=compat,
-        after=BEFORE,
+        after=("ld.env", *BEFORE),
         source=f"{COMPATIBILITY}forward-compatibility.html",
     ),
     Check(

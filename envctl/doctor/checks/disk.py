@@ -22,6 +22,7 @@ FREE = {  # place -> how it is emptied
     "pip's cache": "pip cache purge",
     "Docker's images": "docker system prune (or move data-root in /etc/docker/daemon.json)",
 }
+IMAGES = "Docker's images"
 MUST_WRITE = ("temporary files", "envctl's cache")
 SILENT = "no answer within"  # the probe's words
 Place = dict[str, Any]
@@ -63,6 +64,8 @@ def _elsewhere(name: str) -> tuple[str, ...]:
 def room(facts: Facts) -> Finding:
     """Whether there is room for environments, packages and images."""
     places = _places(facts)
+    if facts.get("docker_disk"):  # the engine itself says where its images are: dk.disk
+        places = {name: place for name, place in places.items() if name != IMAGES}
     short = {name: place for name, place in places.items() if place["free"] < ROOM[name][1]}
     full = {name: place for name, place in short.items() if place["free"] < ROOM[name][0]}
     if not short:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from envctl.doctor.check import Check, Facts, Finding, Level, ok, skip
+from envctl.doctor.checks.disk import IMAGES
 from envctl.doctor.checks.docker import CONTAINERS, RESTART, RUNNER, gpu_here, no_engine
+from envctl.doctor.checks.sizes import ROOM
 
 PULLS = ("image pulls", "--runner docker")
 MIB, GIB = 1 << 20, 1 << 30
@@ -61,9 +63,18 @@ def disk(facts: Facts) -> Finding:
     said = f"few inodes are left under {root}" if room["free"] >= DISK_WARN else f"{free} are left under {root}"
     fix = ("docker system prune -a   # removes images that no container uses", f"move data-root off {root}")
     full = room["free"] < DISK_FAIL or room["inodes_free"] == 0 < room["inodes"]
+    if not full and not short and _told_by_disk(facts, room):
+        return skip(f"{free} are left under {root}: the check `disk` speaks of that disk")
     level: Level = "FAIL" if full else "WARN"
     said += "; an image of a deep-learning framework unpacks to 10-25 GB"
     return Finding(level=level, said=said, evidence=(shown,), affects=PULLS, fix=fix)
+
+
+def _told_by_disk(facts: Facts, room: dict[str, int]) -> bool:
+    """Whether the check `disk` warns of the same file system, known by its size and its inodes."""
+    places = {name: it for name, it in (facts.get("disks") or {}).items() if not it["error"] and name != IMAGES}
+    same = {name: it for name, it in places.items() if (it["total"], it["inodes"]) == (room["size"], room["inodes"])}
+    return any(it["free"] < ROOM[name][1] for name, it in same.items())
 
 
 def shared_memory(facts: Facts) -> Finding:

@@ -1,9 +1,11 @@
-"""What stands between this host and registries, as far as it shows without asking the network (ids net.*, reg.*)."""
+"""What stands between this host and registries, as far as it shows without asking the network (ids net.*, reg.*); what
+registries answered, where they were asked (--net), is added to it."""
 
 from __future__ import annotations
 
-from envctl.doctor.check import Check, Facts, Finding, ok, skip
+from envctl.doctor.check import Check, Facts, Finding, Level, ok, skip
 from envctl.doctor.checks.docker import RESTART, no_engine
+from envctl.doctor.checks.reach import asked, named, not_asked, refused_login
 
 PULLS = ("image pulls",)
 PYTHON = ("package downloads",)
@@ -25,7 +27,18 @@ def proxy(facts: Facts) -> Finding:
     else:
         said = "this user goes through a proxy, and the daemon, which pulls images, does not"
         fix = ('add "proxies": {"http-proxy": …, "https-proxy": …, "no-proxy": …} to /etc/docker/daemon.json', RESTART)
-    return Finding(level="WARN", said=said, evidence=shown, affects=PULLS, fix=fix, needs_root=True)
+    level, more = _without_proxy(facts)
+    if level == "OK":
+        return ok("the daemon has no proxy and needs none: registries can be reached without", *shown, *more)
+    return Finding(level=level, said=said, evidence=(*shown, *more), affects=PULLS, fix=fix, needs_root=True)
+
+
+def _without_proxy(facts: Facts) -> tuple[Level, tuple[str, ...]]:
+    """How bad it is that the daemon knows no proxy: a failure where a registry cannot be reached without."""
+    places = [] if not_asked(facts) or not facts.get("reach") else asked(facts, "registry")
+    tried = {named(place): place["direct"] for place in places if place.get("direct") is not None}
+    shown = tuple(f"{name} without proxy = {why or 'reached'}" for name, why in tried.items())
+    return ("FAIL" if any(tried.values()) else "OK" if tried else "WARN"), shown
 
 
 def bundles(facts: Facts) -> Finding:
@@ -88,6 +101,9 @@ def login(facts: Facts) -> Finding:
     gone = sorted(name for name, there in found["helpers"].items() if not there)
     if gone:
         return _no_helper(gone[0], shown)
+    refused = refused_login(facts)
+    if refused:
+        return refused
     return ok("docker can read its logins" if found["registries"] else "docker has no logins", shown)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from envctl.doctor.check import Check, Facts, Finding, Unknown, ok, skip
-from envctl.doctor.checks.gpu import bad, gpus, info, on_tegra, on_wsl
+from envctl.doctor.checks.gpu import bad, gpus, info, on_tegra, on_wsl, warn
 
 WSL_LIBRARIES = "/usr/lib/wsl/"
 BLOCKED = 17  # NVML_ERROR_OPERATING_SYSTEM, nvml.h
+LAST_MOUNTED = 32  # L4T of JetPack 4
 CSV_RELEASES = (32, 34, 35)  # L4T of JetPack 4 and 5, whose containers get CUDA from the host by CSV files
 
 
@@ -84,8 +85,10 @@ def l4t(facts: Facts) -> Finding:
         raise Unknown("/etc/nv_tegra_release does not name the release")
     image = facts.get("image_l4t")
     if image and image.split(".")[:2] != release.split(".")[:2]:
-        said = f"the image is for L4T {image}, this Jetson has {release}"
-        return bad(said, facts.shown("tegra_gpu"), fix=(f"take the image's tag r{release}",), root=False)
+        said, fix = f"the image is for L4T {image}, this Jetson has {release}", (f"take the image's tag r{release}",)
+        # JetPack 4 mounts CUDA itself from the host; later images bring theirs, and mostly run within one major
+        mounts = int(release.partition(".")[0]) <= LAST_MOUNTED or image.partition(".")[0] != release.partition(".")[0]
+        return (bad if mounts else warn)(said, facts.shown("tegra_gpu"), facts.shown("image_l4t"), fix=fix, root=False)
     return ok(f"Jetson Linux (L4T) {release}: take images with the tag r{release}", facts.shown("tegra_gpu"))
 
 
