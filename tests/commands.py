@@ -66,6 +66,8 @@ def _code(name: str) -> str:
 def _link(check: dict[str, str]) -> str:
     """Pages are linked; what was measured here stands in docs/evidence.md."""
     source = check["source"]
+    if source.startswith("docs/"):
+        return f"[source]({source.removeprefix('docs/').removeprefix('doctor.md')})"
     if source.startswith("measured:docs/"):
         return f"[measured]({source.removeprefix('measured:docs/')})"
     return f"[source]({source})" if source else ""
