@@ -24,6 +24,10 @@ COMMANDS = (
     ["doctor"],
     ["explain"],
     ["base"],
+    ["base", "make"],
+    ["base", "ls"],
+    ["base", "mirror"],
+    ["push"],
 )
 
 

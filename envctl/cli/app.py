@@ -17,7 +17,8 @@ COMMANDS = {
     "resolve": "Find one consistent stack for a machine, or the proof that there is none.",
     "matrix": "Show and check the facts that envctl knows.",
     "explain": "Find the cause of an error in a log, with its fix.",
-    "base": "Make a base image for the docker runner from Debian packages.",
+    "base": "Make base images from Debian packages, list them, copy them to a registry.",
+    "push": "Push an image in a folder or archive to a registry.",
 }
 
 

@@ -1,13 +1,12 @@
 """Base images that environments are assembled on, and the store of those that were fetched or made here.
 
-`store/bases` in the cache has an OCI layout for each digest, `DIGEST.json` beside it (what stands in the image), and for
-a base made here `NAME.json` with the digest of the newest.
+`store/bases` in the cache has an OCI layout for each digest, `DIGEST.json` beside it (what stands in the image), and
+for a base made here `NAME.json` with the digest of the newest.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -130,4 +129,4 @@ def publish(folder: Path, digest: str) -> None:
     for path in folder.rglob("*"):
         if path.is_file():
             path.chmod(0o444)
-    os.rename(folder, target)
+    folder.rename(target)

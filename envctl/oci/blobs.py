@@ -150,5 +150,7 @@ def _some(inflate: zlib._Decompress, data: bytes) -> Iterator[bytes]:
 def read_all(blob: Blob, limit: int = 16 << 20) -> bytes:
     """A small blob's bytes; raises `BadInput` for one that is larger than documents are."""
     if blob.descriptor.size > limit:
-        raise BadInput(f"a document of {blob.descriptor.size} bytes is refused", do=["this is no image's configuration"])
+        raise BadInput(
+            f"a document of {blob.descriptor.size} bytes is refused", do=["this is no image's configuration"]
+        )
     return b"".join(blob.chunks())

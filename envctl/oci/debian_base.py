@@ -92,7 +92,7 @@ def _pack(raw: Path, packed: Path) -> tuple[str, int]:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=target, stderr=subprocess.PIPE, env={})
         try:
             with process.stdin as stream:  # type: ignore[union-attr]
-                counted = _Counted(stream)  # type: ignore[arg-type]
+                counted = _Counted(stream)
                 write_cleaned(raw, counted, partial(is_removed))  # type: ignore[arg-type]
         except BrokenPipeError:
             pass  # gzip says why

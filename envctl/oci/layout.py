@@ -82,16 +82,16 @@ def write_documents(folder: Path, image: Image, name: str) -> None:
     """Write all of a layout but its layers."""
     manifest = image.manifest()
     found = Descriptor(media_type=json.loads(manifest)["mediaType"], digest=image.digest, size=len(manifest))
-    _write(blob_path(folder, image.digest), manifest)
-    _write(blob_path(folder, image.config_descriptor.digest), image.config)
+    write_bytes(blob_path(folder, image.digest), manifest)
+    write_bytes(blob_path(folder, image.config_descriptor.digest), image.config)
     write_index(folder, found, name)
 
 
 def write_index(folder: Path, manifest: Descriptor, name: str) -> None:
     """Write a layout's marker and its index, which names one manifest."""
     entry = manifest.json() | {"annotations": {NAME: re.sub(r"[^A-Za-z0-9._:@/+-]", "-", name)}}
-    _write(folder / "index.json", compact_json({"schemaVersion": 2, "manifests": [entry]}))
-    _write(folder / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+    write_bytes(folder / "index.json", compact_json({"schemaVersion": 2, "manifests": [entry]}))
+    write_bytes(folder / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
 
 
 def write_blob(folder: Path, blob: Blob) -> None:
@@ -117,7 +117,8 @@ def blob_path(folder: Path, digest: str) -> Path:
     return folder / "blobs" / "sha256" / digest.removeprefix("sha256:")
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a small file of a layout."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
@@ -178,4 +179,3 @@ def _fits(entry: dict[str, Any], platform: str = "") -> bool:
     named = _platform(entry)
     wanted = platform or f"linux/{architecture()}"
     return not named or named == wanted or named.startswith(f"{wanted}/")
-

@@ -101,7 +101,7 @@ def members(stream: TarStream) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | No
         with tarfile.open(fileobj=stream, mode="r|", bufsize=BLOCK) as archive:  # type: ignore[call-overload]
             for member in archive:
                 yield member, archive.extractfile(member) if member.isreg() else None
-                archive.members = []  # type: ignore[attr-defined]  # or it would keep them all
+                archive.members = []  # or it would keep them all
     except tarfile.TarError as error:
         raise BadInput("a layer is no tar", because=[Reason(text=str(error))]) from None
 
