@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import os
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -50,12 +51,15 @@ def words_of(answer: Response) -> str:
         said = "; ".join(f"{each.get('code', '')} {_text(each)}".strip() for each in errors[:3])
     except (ValueError, KeyError, TypeError, AttributeError, OSError):  # requests' own errors are OSErrors
         said = ""
-    return f"{answer.status_code} {said or answer.reason or ''}".strip()[:300]
+    return f"{answer.status_code} {said or answer.reason or ''}".strip()[:400]
 
 
 def _text(error: Mapping[str, Any]) -> str:
+    """One error's message; docker-registry has the system's words, or their number, in the detail."""
     detail = error.get("detail")
-    extra = detail if isinstance(detail, str) else (detail or {}).get("Err") if isinstance(detail, dict) else None
+    inner = detail.get("Enclosed", detail) if isinstance(detail, dict) else detail
+    cause = inner.get("Err") if isinstance(inner, dict) else inner
+    extra = os.strerror(cause) if isinstance(cause, int) else cause if isinstance(cause, str) else ""
     return f"{error.get('message', '')}{f' ({extra})' if extra else ''}"
 
 
