@@ -99,9 +99,9 @@ def ls(as_json: options.Json = False) -> None:
         for digest, name in stored_bases():
             base = stored_base(digest, name)
             if base:
-                row = {"digest": digest, "name": name, "python": base.python, "packages": len(base.packages)}
+                found = {"digest": digest, "name": name, "python": base.python, "packages": len(base.packages)}
                 size = sum(layer.blob.size for layer in base.layers)
-                rows.append({**row, "bytes": size, "newest": newest(name) == digest})
+                rows.append({**found, "bytes": size, "newest": newest(name) == digest})
         if as_json:
             screen.print_json({"bases": rows})
             return

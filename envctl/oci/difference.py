@@ -47,7 +47,7 @@ class Difference:
             "blob": f"layer {self.layer}: the same tar, packed otherwise",
             "manifest": "the manifests differ, the configuration and layers do not",
         }[self.kind]
-        word = "" if self.change == "changed" and self.kind != "config" else f" is {self.change}"
+        word = "" if self.change == "changed" else f" is {self.change}"
         word = f" {self.what}" if self.what else word
         return f"{place}{word}: expected {self.expected or MISSING}, found {self.found or MISSING}"
 

@@ -74,7 +74,8 @@ def parse(text: str) -> Reference:
 
 def _bad(text: str, why: str) -> BadInput:
     do = ["HOST[:PORT]/NAME[:TAG][@sha256:…], for example 127.0.0.1:5000/team/engine:1"]
-    return BadInput(f"{text!r} is no image reference", because=[Reason(text=why)], do=do)
+    shown = text if "@sha" in text else text.rpartition("@")[2]  # what is before an @ could be a password
+    return BadInput(f"{shown!r} is no image reference", because=[Reason(text=why)], do=do)
 
 
 def _default(text: str) -> str:
