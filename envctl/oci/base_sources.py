@@ -5,11 +5,12 @@ Its manifest's digest is its identity: wherever the same digest is found, it is 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from envctl.errors import BadInput, HostLacks, Reason
+from envctl.errors import BadInput, HostLacks, JobFailed, Reason
 from envctl.oci.bases import BaseImage, base_image, being_made, folder_of, newest, publish
 from envctl.oci.blobs import Packed, is_digest
 from envctl.oci.content import Descriptor, digest_of
@@ -61,10 +62,20 @@ def _keep(registry: Registry, ref: Reference, stored: Packed, say: Say) -> None:
 
         for number, (blob, _) in enumerate(side_by_side(wanted.values(), fetch, registry.http.stop), start=1):
             say(f"{number} of {len(wanted)}: {blob.digest[7:19]} {blob.size / 1e6:.1f} MB fetched")
-        write_bytes(blob_path(folder, ref.digest), stored.manifest)
-        found = Descriptor(media_type=stored.media_type, digest=ref.digest, size=len(stored.manifest))
-        write_index(folder, found, str(ref))
-        publish(folder, ref.digest)
+        _finish(folder, ref, stored)
+
+
+def _finish(folder: Path, ref: Reference, stored: Packed) -> None:
+    """Make a layout of the fetched blobs the base; one whose layers are not what it says is thrown away."""
+    write_bytes(blob_path(folder, ref.digest), stored.manifest)
+    found = Descriptor(media_type=stored.media_type, digest=ref.digest, size=len(stored.manifest))
+    write_index(folder, found, str(ref))
+    try:
+        base_image(read_layout(folder, ref.digest), str(ref))
+    except (BadInput, JobFailed):
+        shutil.rmtree(folder)
+        raise
+    publish(folder, ref.digest)
 
 
 def _with_origin(stored: Packed, origin: str) -> Packed:

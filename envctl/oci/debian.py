@@ -1,7 +1,8 @@
 """A base made of Debian packages by mmdebstrap: the same packages give the same bytes, on any host, root or not.
 
 What mmdebstrap leaves of this host (its name and resolver, mirrors, logs, locks, device files) is taken out, every
-time is 1970, and bytecode is compiled anew: Debian's own names its source's time, and would be stale at once.
+time is 1970, and bytecode is compiled anew with a fixed hash seed: with a random one, CPython 3.9 writes sets in
+another order each time, and bytecode that names its source's time would be stale at once.
 """
 
 from __future__ import annotations
