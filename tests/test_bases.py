@@ -97,9 +97,15 @@ def test_a_fetch_that_failed_half_way_goes_on_and_is_not_a_base_before(server: S
     made = image(layer(tar_of({"a": noise(6 * MIB)}), packed=False))
     push(parse(f"{server.host}/base/big:1"), made, quiet)
     with faulty(server.host) as proxy:
-        proxy.plan = lambda method, path, count: Fault(cut_response=2 * MIB) if count == 1 else (
-            Fault(status=503) if count > 1 else None
-        )  # fmt: skip
+        seen: list[str] = []
+
+        def plan(_: str, path: str, __: int) -> Fault | None:
+            if not path.endswith(made.layers[0].blob.digest):
+                return None
+            seen.append(path)
+            return Fault(cut_response=2 * MIB) if len(seen) == 1 else Fault(status=503)
+
+        proxy.plan = plan
         ref = parse(f"{proxy.host}/base/big@{made.digest}")
         with pytest.raises(HostLacks, match="does not work"):
             from_registry(ref, quiet, patience=Patience(attempts=2, sleep=lambda _: None))
@@ -141,9 +147,10 @@ def test_what_upper_layers_take_away_is_gone() -> None:
 
 def test_a_stub_has_the_version_of_its_library() -> None:
     """CPython built with --enable-shared: the program is a stub, the compiler is in the library."""
-    files = {"usr/local/bin/python3": b"\x7fELF stub", "usr/local/lib/libpython3.so": b"", "x": b"\0003.8.8\0"}
+    files = {"usr/local/bin/python3.12": b"\x7fELF stub", "usr/local/lib/libpython3.so": b"", "x": b"\0003.8.8\0"}
     library = {"usr/local/lib/libpython3.12.so.1.0": b"\0003.12.7\0"}
-    found = survey((layer(tar_of(files)), layer(tar_of(library))), {})
+    alias = tar(link("usr/local/bin/python3", "python3.12"))
+    found = survey((layer(alias), layer(tar_of(files)), layer(tar_of(library))), {})
     assert found.python == "3.12.7"
 
 
@@ -237,7 +244,8 @@ def check_tree(base: BaseImage) -> None:
             assert member.mtime == 0 and not member.isdev() and not is_removed(member.name), member.name
             if member.name.endswith(".pyc"):
                 content = archive.extractfile(member)
-                assert content and content.read(8)[4] == 1, f"{member.name} would be compiled again at each import"
+                # PEP 552: by hash, and not compared with the source
+                assert content and content.read(8)[4] == 1, f"{member.name} could be compiled again at each import"
                 bytecode += 1
     assert bytecode > 100 and names == sorted(names)
     assert {"libc6", "libstdc++6"} <= {package.name for package in base.packages}
@@ -295,9 +303,8 @@ def test_a_making_that_is_stopped_leaves_nothing(
     process.send_signal(number)
     assert process.wait(timeout=120) == 130
     assert list((tmp_path / "tmp").glob("mmdebstrap.*")) == []
-    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file() and path.suffix != ".lock"] == [
-        path for path in (tmp_path / "cache").rglob(".lock-*")
-    ]
+    left = [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert [name for name in left if not name.startswith(".lock-")] == []
 
 
 @pytest.fixture

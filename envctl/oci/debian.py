@@ -25,7 +25,8 @@ from envctl.tree import disk_errors
 STOP_SECONDS = 60  # that mmdebstrap is given to take its folder away
 COMPILE = (
     'env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 PYTHONHASHSEED=0 chroot "$1" '
-    "/usr/bin/python{python} -s -m compileall -q -f --invalidation-mode unchecked-hash /usr/lib/python{python}"
+    "/usr/bin/python{python} -s -m compileall -q -f --invalidation-mode unchecked-hash "
+    "/usr/lib/python{python} /usr/share/python3"
 )
 VARIABLES = {"SOURCE_DATE_EPOCH": "0", "LC_ALL": "C.UTF-8", "TZ": "UTC", "DEBIAN_FRONTEND": "noninteractive"}
 # a pattern takes out what it matches whole, in paths without a leading slash
