@@ -1,4 +1,4 @@
-"""`envctl push` against `docker push`, in turns, each into an empty registry: python benchmarks/push.py IMAGE [--rounds N]
+"""`envctl push` against `docker push`, in turns, each into an empty registry: benchmarks/push.py IMAGE [--rounds N]
 
 IMAGE is an image of the local daemon. Ours is pushed from an OCI layout with gzip blobs that were made before (the
 making is timed apart); Docker compresses while it pushes, and each time anew, as its record of what a registry has is
