@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -393,3 +395,28 @@ def test_an_error_in_one_blob_ends_the_others(server: Server, repository: str) -
     with pytest.raises(EnvctlError, match="the disk is gone"):
         push(ref, image(good, bad), quiet)
     assert Registry(ref.registry, say=quiet).find(ref, MANIFEST) is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_push_that_is_stopped_tags_nothing_and_can_be_repeated(
+    proxy: Proxy, server: Server, repository: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    """Stopped in the middle of a blob: the proxy sees the first one come and has the signal sent then."""
+    write_layout(tmp_path / "layout", image(layer(tar_of({"a": noise(8 * MIB, number)}), packed=False)), "x")
+    ref = f"{repository}:{number}"
+    command = [sys.executable, "-m", "envctl", "push", f"oci:{tmp_path / 'layout'}", f"{proxy.host}/{ref}"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def stop(method: str, _: str, __: int) -> Fault | None:
+        if method != "PATCH":
+            return None
+        process.send_signal(number)
+        return Fault(cut_request=MIB)
+
+    proxy.plan = stop
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and "interrupted" in said
+    client, found = Registry(server.host, say=quiet), parse(f"{server.host}/{ref}")
+    assert client.find(found, MANIFEST) is None
+    again = run_envctl("push", f"oci:{tmp_path / 'layout'}", str(found))
+    assert again.code == 0 and client.find(found, MANIFEST), again.err
