@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections import deque
@@ -73,20 +74,30 @@ def bootstrap(base: Base, archive: Path, mirrors: Iterable[str], say: Callable[[
 
 @contextmanager
 def _running(command: list[str], output: int) -> Iterator[subprocess.Popen[str]]:
-    """A child with a fixed environment; when we leave early it is asked to end and waited for, as it has a folder."""
+    """A child with a fixed environment; when we leave early it is asked to end and waited for, as it has a folder.
+
+    It has a process group of its own: mmdebstrap tidies up when the signal reaches its children too.
+    """
     kept = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "TMPDIR") or _is_proxy(key)}
     process = subprocess.Popen(
-        command, stdout=output, stderr=subprocess.PIPE, text=True, env=kept | VARIABLES, umask=0o022, errors="replace"
+        command,
+        stdout=output,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env=kept | VARIABLES,
+        umask=0o022,
+        start_new_session=True,
     )
     try:
         yield process
     finally:
         if process.poll() is None:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
                 process.communicate(timeout=STOP_SECONDS)
         if process.poll() is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _is_proxy(key: str) -> bool:
