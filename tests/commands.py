@@ -29,6 +29,10 @@ COMMANDS = (
     ["explain"],
     ["ci"],
     ["base"],
+    ["base", "make"],
+    ["base", "ls"],
+    ["base", "mirror"],
+    ["push"],
 )
 
 

@@ -18,7 +18,8 @@ COMMANDS = {
     "matrix": "Show and check the facts that envctl knows.",
     "explain": "Find the cause of an error in a log, with its fix.",
     "ci": "Write a CI file that checks locks and verifies a model in each environment.",
-    "base": "Make a base image for the docker runner from Debian packages.",
+    "base": "Make base images from Debian packages, list them, copy them to a registry.",
+    "push": "Push an image in a folder or archive to a registry.",
 }
 
 

@@ -1,0 +1,132 @@
+"""Base images that environments are assembled on, and the store of those that were fetched or made here.
+
+`store/bases` in the cache has an OCI layout for each digest, `DIGEST.json` beside it (what stands in the image), and
+for a base made here `NAME.json` with the digest of the newest.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from envctl.oci.blobs import Packed, read_all
+from envctl.oci.content import Layer, digest_of
+from envctl.oci.debian import DebianPackage
+from envctl.oci.layout import image_of, read_layout
+from envctl.oci.survey import Survey, survey
+from envctl.tree import cache_root, canonical_json, disk_errors, write_whole
+
+HEX = 64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BaseImage:
+    """A base pinned by its manifest's digest: configuration, layers, and the CPython that stands in it.
+
+    `python` is exact (3.11.2), `interpreter` the SHA-256 of the file that holds its compiler; both are "" for an image
+    without CPython. `name` is how people call it; `packages` are Debian's, where dpkg is there.
+    """
+
+    config: dict[str, Any]
+    layers: tuple[Layer, ...]
+    digest: str
+    python: str
+    interpreter: str
+    name: str = ""
+    packages: tuple[DebianPackage, ...] = ()
+
+
+def store() -> Path:
+    """The folder of all bases."""
+    return cache_root() / "store" / "bases"
+
+
+def folder_of(digest: str) -> Path:
+    """Where the layout of a base is, once it is whole."""
+    return store() / digest.removeprefix("sha256:")
+
+
+def base_image(stored: Packed, name: str) -> BaseImage:
+    """The base that a stored image is; its layers are read once in the cache's life, to see what stands in them."""
+    digest, config = digest_of(stored.manifest), json.loads(read_all(stored.config))
+    record = folder_of(digest).with_suffix(".json")
+    found = _recorded(record)
+    if found is None:
+        found = survey(image_of(stored).layers, config)
+        write_whole(record, canonical_json(asdict(found)))
+    image = image_of(stored, found.tar_sizes)
+    parts = {"python": found.python, "interpreter": found.interpreter, "packages": found.packages}
+    return BaseImage(config=config, layers=image.layers, digest=digest, name=name, **parts)  # type: ignore[arg-type]
+
+
+def _recorded(path: Path) -> Survey | None:
+    try:
+        data = json.loads(path.read_bytes())
+        packages = tuple(DebianPackage(**each) for each in data.pop("packages"))
+        return Survey(packages=packages, **data)
+    except (OSError, ValueError, TypeError, KeyError):  # not there, or written by another version: read them again
+        return None
+
+
+def stored_base(digest: str, name: str = "") -> BaseImage | None:
+    """The base of that digest, when the store has it."""
+    folder = folder_of(digest)
+    return base_image(read_layout(folder, digest), name or digest) if folder.is_dir() else None
+
+
+def newest(name: str) -> str:
+    """The digest of the newest base that was made here under this name; "" for none."""
+    try:
+        return str(json.loads(_pointer(name).read_bytes())["digest"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def point_to(name: str, digest: str) -> None:
+    """Say which base is the newest of a name."""
+    write_whole(_pointer(name), canonical_json({"name": name, "digest": digest}))
+
+
+def _pointer(name: str) -> Path:
+    return store() / f"{name.replace(':', '-')}.json"
+
+
+def stored_bases() -> list[tuple[str, str]]:
+    """Every base in the store as (digest, name it was made or fetched under), sorted by name."""
+    found = []
+    for folder in store().glob("*/"):
+        if len(folder.name) == HEX and (folder / "index.json").is_file():
+            entry = json.loads((folder / "index.json").read_bytes())["manifests"][0]
+            found.append((f"sha256:{folder.name}", next(iter(entry.get("annotations", {}).values()), "")))
+    return sorted(found, key=lambda each: (each[1], each[0]))
+
+
+@contextmanager
+def being_made(key: str) -> Iterator[Path]:
+    """A folder to make a layout in, alone; what an earlier, killed attempt left in it is still there."""
+    with disk_errors(store()):
+        store().mkdir(parents=True, exist_ok=True)
+    with FileLock(store() / f".lock-{key}"):
+        folder = store() / f".partial-{key}"
+        with disk_errors(folder):
+            folder.mkdir(exist_ok=True)
+            yield folder
+
+
+def publish(folder: Path, digest: str) -> None:
+    """Make a finished layout the base of that digest, in one step."""
+    target = folder_of(digest)
+    if target.is_dir():  # the same bytes were made before
+        shutil.rmtree(folder)
+        return
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(0o444)
+    folder.rename(target)

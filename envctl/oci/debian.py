@@ -1,0 +1,140 @@
+"""A base made of Debian packages by mmdebstrap: the same packages give the same bytes, on any host, root or not.
+
+What mmdebstrap leaves of this host (its name and resolver, mirrors, logs, locks, device files) is taken out, every
+time is 1970, and bytecode is compiled anew with a fixed hash seed: with a random one, CPython 3.9 writes sets in
+another order each time, and bytecode that names its source's time would be stale at once.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from envctl.errors import HostLacks, Reason
+from envctl.spec import Base
+from envctl.tree import disk_errors
+
+STOP_SECONDS = 60  # that mmdebstrap is given to take its folder away
+COMPILE = (
+    'env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 PYTHONHASHSEED=0 chroot "$1" '
+    "/usr/bin/python{python} -s -m compileall -q -f --invalidation-mode unchecked-hash "
+    "/usr/lib/python{python} /usr/share/python3"
+)
+VARIABLES = {"SOURCE_DATE_EPOCH": "0", "LC_ALL": "C.UTF-8", "TZ": "UTC", "DEBIAN_FRONTEND": "noninteractive"}
+# a pattern takes out what it matches whole, in paths without a leading slash
+REMOVED = re.compile(
+    r"(dev|proc|sys|run|tmp|var/tmp|var/log|var/lib/apt/lists|var/cache/(?!debconf)[^/]+|etc/apt/sources\.list\.d)/.+"
+    r"|etc/(hostname|resolv\.conf|machine-id|\.pwd\.lock|apt/sources\.list|apt/apt\.conf\.d/99mmdebstrap)"
+    r"|etc/(passwd|group|shadow|gshadow|subuid|subgid)-"
+    r"|var/lib/(dbus/machine-id|(systemd|urandom)/random-seed)"
+    r"|var/lib/dpkg/(lock.*|.*-old|triggers/Lock)|var/cache/debconf/(.*-old|passwords\.dat)"
+)
+NEEDS = [
+    "run it as root,",
+    "or as a user with subordinate ids (apt-get install uidmap; a line in /etc/subuid and in /etc/subgid) where the "
+    "kernel allows user namespaces",
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DebianPackage:
+    """One installed package of a base."""
+
+    name: str
+    version: str
+    arch: str
+
+
+def bootstrap(base: Base, archive: Path, mirrors: Iterable[str], say: Callable[[str], None]) -> None:
+    """Write the release's tree, as mmdebstrap makes it, to a tar. Raises `HostLacks` with its last words."""
+    if not shutil.which("mmdebstrap"):
+        raise HostLacks("mmdebstrap is not installed", do=["apt-get install mmdebstrap"])
+    command = ["mmdebstrap", "--variant=minbase", "--format=tar", f"--include={','.join(base.packages)}"]
+    command += [f"--customize-hook={COMPILE.format(python=base.python)}", base.suite, "-", *mirrors]
+    lines: deque[str] = deque(maxlen=200)
+    # the tar comes through a pipe of ours: without root, mmdebstrap's own user could not write to this folder
+    with disk_errors(archive), archive.open("wb") as stream, _running(command, stream.fileno()) as process:
+        for line in process.stderr or ():
+            lines.append(line.rstrip())
+            if line.startswith("I: ") and "chosen" not in line:
+                say(f"{base.name}: {line[3:].strip()}")
+        process.wait()
+    if process.returncode:
+        raise _failed(base, list(lines))
+
+
+@contextmanager
+def _running(command: list[str], output: int) -> Iterator[subprocess.Popen[str]]:
+    """A child with a fixed environment; when we leave early it is asked to end and waited for, as it has a folder.
+
+    It has a process group of its own: mmdebstrap tidies up when the signal reaches its children too.
+    """
+    kept = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "TMPDIR") or _is_proxy(key)}
+    process = subprocess.Popen(
+        command,
+        stdout=output,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env=kept | VARIABLES,
+        umask=0o022,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.communicate(timeout=STOP_SECONDS)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _is_proxy(key: str) -> bool:
+    return key.lower() in ("http_proxy", "https_proxy", "no_proxy")
+
+
+def _failed(base: Base, lines: list[str]) -> HostLacks:
+    errors = [line for line in lines if line.startswith(("E:", "W:"))] or lines
+    because = [Reason(text=line, source="mmdebstrap") for line in errors[-4:]]
+    text = "\n".join(lines)
+    do = ["the answer of the mirror is above; another one: --mirror URL"]
+    if "unable to pick chroot mode" in text or re.search(r"unshare|newuidmap|subuid|superuser", text):
+        do = NEEDS
+    elif "No space left" in text:
+        do = [f"about 1 GB is needed in {os.environ.get('TMPDIR', '/tmp')}; TMPDIR=DIR chooses another folder"]
+    return HostLacks(f"could not make {base.name}", because=because, do=do)
+
+
+def is_removed(path: str) -> bool:
+    """Whether a base does not carry this path: it tells of the host or of the moment, or is remade by whoever runs."""
+    return bool(REMOVED.fullmatch(path))
+
+
+def installed(status: str) -> tuple[DebianPackage, ...]:
+    """The packages of a dpkg status file, sorted by name."""
+    found = []
+    for paragraph in status.split("\n\n"):
+        fields = dict(re.findall(r"^(Package|Status|Version|Architecture): (.*)$", paragraph, re.MULTILINE))
+        if fields.get("Status", "").endswith(" installed"):
+            names = {"name": fields["Package"], "version": fields["Version"], "arch": fields["Architecture"]}
+            found.append(DebianPackage(**names))
+    return tuple(sorted(found, key=lambda package: (package.name, package.arch)))
+
+
+def architecture() -> str:
+    """This machine's architecture as images name it."""
+    import platform
+
+    names = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+    return names.get(platform.machine(), platform.machine() or sys.platform)

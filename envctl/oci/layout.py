@@ -1,0 +1,181 @@
+"""OCI image layouts: folders with `oci-layout`, `index.json` and `blobs/sha256`, read and written.
+
+OCI image specification 1.1, image-layout.md
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from envctl.errors import BadInput, Reason
+from envctl.oci.blobs import INDEXES, MANIFESTS, Blob, Packed, descriptor, file_blob, layer_of, read_all
+from envctl.oci.content import Descriptor, Image, compact_json
+from envctl.oci.debian import architecture
+from envctl.tree import disk_errors
+
+NAME = "org.opencontainers.image.ref.name"
+LARGEST = 4 << 20  # of a manifest, as registries have it
+
+
+def read_layout(folder: Path, digest: str = "") -> Packed:
+    """The image in a layout: that of the digest, or the only one for this machine. Raises `BadInput`."""
+    where = f"oci:{folder}"
+    if not (folder / "oci-layout").is_file():
+        raise BadInput(f"{folder} is no OCI layout", because=[Reason(text="it has no file oci-layout")])
+    entries = _entries(_json(folder / "index.json", where), where)
+    entry = _chosen(folder, [each for each in entries if not digest or each["digest"] == digest], where)
+    blob = _blob(folder, descriptor(entry), where)
+    return packed(read_all(blob, LARGEST), str(entry.get("mediaType", "")), lambda found: _blob(folder, found, where))
+
+
+def packed(manifest: bytes, media_type: str, blob_of: Callable[[Descriptor], Blob], where: str = "the image") -> Packed:
+    """An image from its manifest's bytes and a function from descriptor to blob; raises `BadInput` for other things."""
+    try:
+        data = json.loads(manifest)
+        kind = str(data.get("mediaType", media_type))
+        if kind not in MANIFESTS or data.get("schemaVersion") != 2:
+            raise BadInput(f"{where} is no container image", because=[Reason(text=f"its media type is {kind!r}")])
+        config, layers = descriptor(data["config"]), tuple(descriptor(layer) for layer in data["layers"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(f"{where} has a manifest that cannot be read", because=[Reason(text=str(error))]) from None
+    return Packed(
+        manifest=manifest, media_type=kind, config=blob_of(config), layers=tuple(blob_of(each) for each in layers)
+    )
+
+
+def image_of(stored: Packed, tar_sizes: dict[str, int] | None = None) -> Image:
+    """The image of a stored one; a layer's `tar_size` is -1 where nobody has counted it yet."""
+    config = read_all(stored.config)
+    diff_ids = diff_ids_of(config)
+    if len(diff_ids) != len(stored.layers):
+        because = [Reason(text=f"{len(diff_ids)} diff_ids, {len(stored.layers)} layers")]
+        raise BadInput("an image's configuration and manifest disagree", because=because)
+    sizes = tar_sizes or {}
+    pairs = zip(stored.layers, diff_ids, strict=True)
+    return Image(config=config, layers=tuple(layer_of(blob, each, sizes.get(each, -1)) for blob, each in pairs))
+
+
+def diff_ids_of(config: bytes) -> list[str]:
+    """The digests of the layers' tars as a configuration lists them."""
+    try:
+        found = json.loads(config)["rootfs"]["diff_ids"]
+        return [str(each) for each in found]
+    except (ValueError, KeyError, TypeError) as error:
+        because = [Reason(text=f"no rootfs.diff_ids ({error})")]
+        raise BadInput("this is no container image's configuration", because=because) from None
+
+
+def write_layout(folder: Path, image: Image, name: str) -> None:
+    """Write an image as a layout into a folder that nobody else looks at yet (rename it afterwards)."""
+    blobs = [Blob(descriptor=layer.blob, chunks=layer.chunks) for layer in image.layers]
+    for blob in blobs:
+        write_blob(folder, blob)
+    write_documents(folder, image, name)
+
+
+def write_documents(folder: Path, image: Image, name: str) -> None:
+    """Write all of a layout but its layers."""
+    manifest = image.manifest()
+    found = Descriptor(media_type=json.loads(manifest)["mediaType"], digest=image.digest, size=len(manifest))
+    write_bytes(blob_path(folder, image.digest), manifest)
+    write_bytes(blob_path(folder, image.config_descriptor.digest), image.config)
+    write_index(folder, found, name)
+
+
+def write_index(folder: Path, manifest: Descriptor, name: str) -> None:
+    """Write a layout's marker and its index, which names one manifest."""
+    entry = manifest.json() | {"annotations": {NAME: re.sub(r"[^A-Za-z0-9._:@/+-]", "-", name)}}
+    write_bytes(folder / "index.json", compact_json({"schemaVersion": 2, "manifests": [entry]}))
+    write_bytes(folder / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+
+
+def write_blob(folder: Path, blob: Blob) -> None:
+    """Write a blob under its digest; one that is there already stays."""
+    path = blob_path(folder, blob.descriptor.digest)
+    if path.is_file():
+        return
+    partial = path.with_name(f".partial-{path.name}-{os.getpid()}")
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("wb") as stream:
+                for chunk in blob.chunks():
+                    stream.write(chunk)
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+def blob_path(folder: Path, digest: str) -> Path:
+    """Where a layout has the blob of a digest."""
+    return folder / "blobs" / "sha256" / digest.removeprefix("sha256:")
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a small file of a layout."""
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def _blob(folder: Path, wanted: Descriptor, where: str) -> Blob:
+    return file_blob(blob_path(folder, wanted.digest), wanted, where)
+
+
+def _json(path: Path, where: str) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{where} cannot be read", because=[Reason(text=f"{path.name}: {error}")]) from None
+
+
+def _entries(index: Any, where: str) -> list[dict[str, Any]]:
+    entries = index.get("manifests") if isinstance(index, dict) else None
+    if not isinstance(entries, list) or not all(isinstance(each, dict) and "digest" in each for each in entries):
+        raise BadInput(f"{where} has an index that names no manifests")
+    return entries
+
+
+def _chosen(folder: Path, entries: list[dict[str, Any]], where: str) -> dict[str, Any]:
+    """The entry of one manifest; indexes within the index are followed. Raises `BadInput` for none or several."""
+    found: list[dict[str, Any]] = []
+    for entry in entries:
+        if entry.get("mediaType") in INDEXES:
+            inner = json.loads(read_all(_blob(folder, descriptor(entry), where), LARGEST))
+            found.append(for_platform(_entries(inner, where), where))
+        else:
+            found.append(entry)
+    if len(found) > 1:
+        found = [each for each in found if _fits(each)]
+    if len(found) != 1:
+        names = [f"{each['digest']} {each.get('annotations', {}).get(NAME, '')}".strip() for each in entries]
+        because = [Reason(text=name) for name in names]
+        raise BadInput(f"{where} has {len(found)} images that could be meant", because=because)
+    return found[0]
+
+
+def for_platform(entries: list[dict[str, Any]], where: str, platform: str = "") -> dict[str, Any]:
+    """The entry of an index for a platform (`linux/arm64`; default: this machine's); raises `BadInput` with all."""
+    fitting = [entry for entry in entries if _fits(entry, platform)]
+    if not fitting:
+        known = sorted({_platform(entry) for entry in entries} - {"unknown/unknown"})
+        because = [Reason(text=f"it has {', '.join(known) or 'no platforms'}")]
+        raise BadInput(f"{where} has no image for {platform or f'linux/{architecture()}'}", because=because)
+    return fitting[0]
+
+
+def _platform(entry: dict[str, Any]) -> str:
+    found = entry.get("platform") or {}
+    return "/".join(str(found[key]) for key in ("os", "architecture", "variant") if found.get(key))
+
+
+def _fits(entry: dict[str, Any], platform: str = "") -> bool:
+    named = _platform(entry)
+    wanted = platform or f"linux/{architecture()}"
+    return not named or named == wanted or named.startswith(f"{wanted}/")
