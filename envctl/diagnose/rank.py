@@ -138,10 +138,10 @@ def _cause(each: _Weighed, all_of_them: Sequence[_Weighed]) -> Cause:
 
 
 def _filled(text: str, words: Mapping[str, str]) -> str:
-    """The text with its names filled in; one that the log does not tell is left out in brackets, else `some library`."""
+    """The text with its names filled in; what the log does not tell is left out in brackets, else `some file`."""
     filled = re.sub(r"\{(\w+)\}", lambda found: words.get(found[1]) or f"\0{NOUNS.get(found[1], found[1])}\0", text)
     filled = re.sub(r" \(\0[^)\0]*\0\)|: \0\w+\0(?=$|[;,])", "", filled)
-    return re.sub(r"\b(?:(\w+) )?\0(\w+)\0", _some, filled)
+    return re.sub(r"(?:\b(\w+) )?\0(\w+)\0", _some, filled)
 
 
 def _some(found: re.Match[str]) -> str:
