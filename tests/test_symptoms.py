@@ -158,12 +158,12 @@ def test_the_root_comes_before_its_consequences() -> None:
 
 
 def test_what_is_near_may_be_in_another_block_of_the_file() -> None:
-    """Blocks are 1 MiB: the line that tells and the one beside it end up in different ones."""
-    filler = ["x" * 99] * 10_484
-    log = "\n".join([*filler, "tf2onnx.convert --outputs a", "y" * 60, "IndexError: list index out of range", "end"])
+    """Blocks are 512 KiB: the line that tells and the one beside it end up in different ones."""
+    filler = ["x" * 99] * 5_241
+    log = "\n".join([*filler, "tf2onnx.convert --outputs a", "y" * 150, "IndexError: list index out of range", "end"])
     found = explained(log)
     assert found[0].rule.id == "tf2onnx-name-without-index"
-    assert found[0].hit.number == 10_487
+    assert found[0].hit.number == 5_244
 
 
 @pytest.mark.parametrize(
