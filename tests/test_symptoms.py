@@ -14,11 +14,16 @@ from envctl.diagnose.literal import literals_of
 from envctl.diagnose.rank import Cause, causes
 from envctl.diagnose.rules import Rule, RuleError, faults, load_rules, parse_rules
 from envctl.diagnose.scan import compiled, plain, scan
+from envctl.doctor.checks import CHECKS
 from envctl.errors import BadInput
 
 ROOT = Path(__file__).resolve().parent.parent
 RULES = load_rules()
-DOCTOR = "gpu. drv. cuda. lib. dk. img. net. reg. pip. py. file. onnx. tf. plan. trt. wsl. jet. os. cpu. ld."
+# checks that the doctor is to get; the last two are named by rules, and nobody builds them yet
+COMING = (
+    "file.kind", "onnx.version", "onnx.dtypes", "onnx.shapes", "onnx.domains", "plan.match", "trt.sm", "net.tls",
+    "net.proxy", "reg.auth", "pip.index", "onnx.ops", "tf.names",
+)  # fmt: skip
 LOGS = Path(__file__).resolve().parent / "symptoms"
 RULE = 'id="a"\ncause="c"\nseverity="{}"\nevidence="{}"\nfix={}\nline=["long"]\nscore=1\nexamples=["z"]'
 EXAMPLES = [(rule, example) for rule in RULES for example in rule.examples]
@@ -63,10 +68,9 @@ def altered(text: str) -> str:
 def test_rules_are_sound() -> None:
     assert faults(RULES) == []
     assert len(RULES) >= 250
+    checks = {*COMING, *(check.id for check in CHECKS)}
     for rule in RULES:
-        assert not rule.check or f"{rule.check}.".startswith(tuple(DOCTOR.split())) or rule.check in (
-            "disk", "mem", "libc", "libstdcxx"
-        ), rule.id  # fmt: skip
+        assert not rule.check or rule.check in checks, rule.id
         assert rule.source.startswith(("https://", "measured:")) or rule.evidence == "unverified", rule.id
 
 
@@ -118,9 +122,9 @@ def test_known_logs_literally_altered_and_in_noise(case: dict[str, object]) -> N
     assert 212 <= first.hit.number <= 212 + len(lines(case).splitlines())
 
 
-@pytest.mark.parametrize(("name", "least"), [("collected", 0.97), ("held_out", 0.97)])
+@pytest.mark.parametrize(("name", "least"), [("collected", 0.97), ("held_out", 0.97), ("third", 0.97)])
 def test_logs_from_public_issues(name: str, least: float) -> None:
-    """Figures from before the held-out logs were looked at are in docs/explain.md."""
+    """All of these the rules have learnt from: this holds what they know. Figures at first sight: docs/explain.md."""
     all_of_them = cases(name)
     first = [(explained(lines(case)) or [None])[0] for case in all_of_them]
     right = [cause is not None and cause.rule.id in case["right"] for cause, case in zip(first, all_of_them)]  # type: ignore[operator] # noqa: B905
@@ -154,12 +158,12 @@ def test_the_root_comes_before_its_consequences() -> None:
 
 
 def test_what_is_near_may_be_in_another_block_of_the_file() -> None:
-    """Blocks are 1 MiB: the line that tells and the one beside it end up in different ones."""
-    filler = ["x" * 99] * 10_484
-    log = "\n".join([*filler, "tf2onnx.convert --outputs a", "y" * 60, "IndexError: list index out of range", "end"])
+    """Blocks are 512 KiB: the line that tells and the one beside it end up in different ones."""
+    filler = ["x" * 99] * 5_241
+    log = "\n".join([*filler, "tf2onnx.convert --outputs a", "y" * 150, "IndexError: list index out of range", "end"])
     found = explained(log)
     assert found[0].rule.id == "tf2onnx-name-without-index"
-    assert found[0].hit.number == 10_487
+    assert found[0].hit.number == 5_244
 
 
 @pytest.mark.parametrize(
@@ -220,6 +224,7 @@ def test_memory_does_not_grow_with_the_log() -> None:
         (RULE.format("loud", "measured", '["x"]'), "severity is one of"),
         (RULE.format("error", "measured", '["x"]'), "key source is missing"),
         (RULE.format("error", "unverified", '"x"'), "key fix must be a list"),
+        (RULE.format("error", "unverified", '["x"]') + '\nat_most = "sure"', "at_most is one of"),
     ],
 )
 def test_broken_rules_are_refused(tmp_path: Path, rule: str, words: str) -> None:

@@ -9,7 +9,7 @@ from typing import BinaryIO, TypeAlias
 
 from envctl.errors import BadInput
 
-BLOCK = 1 << 20
+BLOCK = 1 << 19
 LONGEST = 1 << 14
 OVERLAP = 1 << 10
 BOMS = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from envctl.diagnose.rules import Rule, Weigh
@@ -12,9 +12,13 @@ from envctl.diagnose.scan import WINDOW, Hit
 
 KNOWN = 20  # below this nothing is said
 SURE = 70
+LIKELY = 45
 RIVAL = 12  # causes this close are not told apart
 MOST = 4
+CERTAIN = 95  # no sum of hints makes a cause more certain than this
+MESSAGE = 5  # lines that one message is spread over, at most
 ONLY_A_WARNING = 12  # what a rule loses when its line is a warning and errors stand elsewhere
+NOUNS = {"lib": "library", "op": "operator", "what": "fault", "wheel": "file", "needed": "program", "sm": "GPU"}
 WARNING = re.compile(r"\[W(?:ARN\w*)?[\]:]|^\W*W\d* |[: ]W tensorflow|\bWARN(?:ING)?\b|Warning: |\[I\]|\bINFO\b")
 ERROR = re.compile(r"error|fatal|fail|abort|exception|\[E\]", re.IGNORECASE)
 Confidence = Literal["sure", "likely", "possible"]
@@ -66,7 +70,17 @@ def _place(rule: Rule, hits: Hits) -> Hit | None:
         return None
     places = [hit for pattern in rule.line for hit in hits.get(pattern, ())]
     fitting = [hit for hit in places if all(_is_near(hit, hits.get(pattern, ())) for pattern in rule.near)]
-    return min(fitting, key=lambda hit: (-len(hit.groups), hit.number), default=None)
+    first = min(fitting, key=lambda hit: (-len(hit.groups), hit.number), default=None)
+    return _completed(first, fitting) if first else None
+
+
+def _completed(first: Hit, others: Iterable[Hit]) -> Hit:
+    """The hit, with what lines of the same message say that it does not."""
+    groups = dict(first.groups)
+    for hit in others:
+        if abs(hit.number - first.number) <= MESSAGE:
+            groups = dict(hit.groups) | groups
+    return replace(first, groups=groups)
 
 
 def _is_near(hit: Hit, others: Sequence[Hit]) -> bool:
@@ -83,7 +97,7 @@ def _weighed(rule: Rule, place: Hit, hits: Hits, facts: Facts) -> _Weighed:
         if word:
             score += weigh.by
             because.append(f"{'more' if weigh.by > 0 else 'less'} likely: {word}")
-    return score, rule, place, tuple(because)
+    return min(score, CERTAIN), rule, place, tuple(because)
 
 
 def _holds(weigh: Weigh, hits: Hits, facts: Facts) -> str:
@@ -112,11 +126,10 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 def _cause(each: _Weighed, all_of_them: Sequence[_Weighed]) -> Cause:
     score, rule, hit, because = each
-    words = dict.fromkeys(re.findall(r"\{(\w+)\}", rule.cause + "".join(rule.fix)), "…") | dict(hit.groups)
     return Cause(
         rule=rule,
-        cause=_filled(rule.cause, words),
-        fix=tuple(_filled(step, words) for step in rule.fix),
+        cause=_filled(rule.cause, hit.groups),
+        fix=tuple(_filled(step, hit.groups) for step in rule.fix),
         hit=hit,
         score=score,
         confidence=_confidence(each, all_of_them),
@@ -125,12 +138,21 @@ def _cause(each: _Weighed, all_of_them: Sequence[_Weighed]) -> Cause:
 
 
 def _filled(text: str, words: Mapping[str, str]) -> str:
-    return re.sub(r"\{(\w+)\}", lambda found: words[found[1]], text)
+    """The text with its names filled in; what the log does not tell is left out in brackets, else `some file`."""
+    filled = re.sub(r"\{(\w+)\}", lambda found: words.get(found[1]) or f"\0{NOUNS.get(found[1], found[1])}\0", text)
+    filled = re.sub(r" \(\0[^)\0]*\0\)|: \0\w+\0(?=$|[;,])", "", filled)
+    return re.sub(r"(?:\b(\w+) )?\0(\w+)\0", _some, filled)
+
+
+def _some(found: re.Match[str]) -> str:
+    before, noun = found[1], found[2]
+    return f"some {noun}" if before in (None, noun) else f"{before} some {noun}"
 
 
 def _confidence(each: _Weighed, all_of_them: Sequence[_Weighed]) -> Confidence:
-    """Sure is what is specific and has no rival on the same line."""
-    rivals = [other for other in all_of_them if other is not each and other[2].number == each[2].number]
-    if each[0] >= SURE and all(other[0] < each[0] - RIVAL for other in rivals):
-        return "sure"
-    return "likely" if each[0] >= 45 else "possible"
+    """Sure is only the first, when it is specific, has no rival and its line no other known causes."""
+    score, rule = each[0], each[1]
+    if rule.at_most == "possible" or score < LIKELY:
+        return "possible"
+    rivals = [other for other in all_of_them if other is not each and other[0] >= score - RIVAL]
+    return "sure" if score >= SURE and not rivals and not rule.at_most else "likely"

@@ -21,9 +21,10 @@ else:
 SEVERITIES = ("blocker", "error", "degraded", "warning")
 EVIDENCE = ("documented", "measured", "second-hand", "unverified")
 OPERATORS = ("is", "below", "from", "has")
+CEILINGS = ("likely", "possible")
 LISTS = ("fix", "line", "near", "not", "examples")
 WORDS = ("id", "cause", "check", "severity", "source", "evidence")
-KEYS = frozenset({*LISTS, *WORDS, "score", "weigh", "generic"})
+KEYS = frozenset({*LISTS, *WORDS, "score", "weigh", "generic", "at_most"})
 
 
 class RuleError(EnvctlError):
@@ -60,6 +61,7 @@ class Rule:
     evidence: str
     examples: tuple[str, ...]
     generic: bool = False  # a family: not shown where a rule with a higher score tells the same line
+    at_most: str = ""  # "likely": the line has other causes too; "possible": the program or its data may be at fault
 
     def anywhere(self) -> tuple[str, ...]:
         """The patterns that count wherever in the log they are."""
@@ -113,6 +115,7 @@ def _rule(path: Path, index: int, table: dict[str, Any]) -> Rule:
         evidence=table["evidence"],
         examples=lists["examples"],
         generic=bool(table.get("generic")),
+        at_most=table.get("at_most", ""),
     )
 
 
@@ -127,6 +130,8 @@ def _check(where: str, table: dict[str, Any]) -> None:
             raise RuleError(f"{where}: key {key} must be a list of strings")
     if table["severity"] not in SEVERITIES or table["evidence"] not in EVIDENCE:
         raise RuleError(f"{where}: severity is one of {', '.join(SEVERITIES)}, evidence of {', '.join(EVIDENCE)}")
+    if table.get("at_most", "likely") not in CEILINGS:
+        raise RuleError(f"{where}: at_most is one of {', '.join(CEILINGS)}")
     if not table.get("source") and table["evidence"] != "unverified":
         raise RuleError(f"{where}: key source is missing (or evidence is unverified)")
 

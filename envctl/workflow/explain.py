@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -24,6 +24,7 @@ from envctl.matrix import load
 from envctl.workflow.machine import facts_of
 
 Facts = Mapping[str, str | None]
+JETPACKS = {"4": "32", "5": "35", "6": "36", "7": "38"}  # the L4T of each, since JetPack 4.2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,6 +142,9 @@ def this_host(host: HostFacts) -> dict[str, str | None]:
     found = {name: None if fact.value is None else str(fact.value) for name, fact in host.facts.items()}
     if found.get("driver") is None and found.get("nvidia_pci") is not None:
         found["driver"] = "none"
+    tegra = host.facts.get("tegra_gpu")
+    if tegra is not None and isinstance(tegra.value, dict) and tegra.value.get("l4t"):
+        found["l4t"] = str(tegra.value["l4t"])
     return found
 
 
@@ -153,13 +157,21 @@ def _words(text: str) -> list[tuple[str, str]]:
             raise BadInput(f"--host: {word!r} is not NAME=VALUE", do=["for example driver=535.104.05 gpu=8.6"])
         _check_name(found["name"])
         facts.append((found["name"], found["value"].replace(",", " ")))
-    # who says that there is no GPU says that there is no card
-    return [*facts, ("nvidia_pci", "0")] if ("gpu", "none") in facts else facts
+    return [*facts, *_implied(facts)]
+
+
+def _implied(facts: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """What follows: who has no GPU has no card, and a JetPack is a release of L4T."""
+    for name, value in facts:
+        if (name, value) == ("gpu", "none"):
+            yield "nvidia_pci", "0"
+        if name == "jetpack" and value[0] in JETPACKS:
+            yield "l4t", JETPACKS[value[0]]
 
 
 def _check_name(name: str) -> None:
     """Raise `BadInput` for a fact that nobody looks at: a typing error would pass in silence."""
-    known = {weigh.fact for rule in load_rules() for weigh in rule.weigh if weigh.fact} | facts_of(load())
+    known = {weigh.fact for rule in load_rules() for weigh in rule.weigh if weigh.fact} | facts_of(load()) | {"jetpack"}
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         do = [f"did you mean {near[0]}=…?"] if near else [f"facts are {', '.join(sorted(known))}"]
