@@ -8,12 +8,13 @@ from envctl.errors import BadInput
 from envctl.request import Pin
 from envctl.versions import parse_pin
 
-# option -> name in the matrix; the first eight name engines
+# option -> name in the matrix; those of ENGINES name engines
 ENGINES = {
     "--trt": "tensorrt",
     "--trt-rtx": "tensorrt-rtx",
     "--tf": "tensorflow",
     "--ort": "onnxruntime",
+    "--ort-gpu": "onnxruntime-gpu",
     "--openvino": "openvino",
     "--ncnn": "ncnn",
     "--litert": "litert",

@@ -60,6 +60,7 @@ def run(
     trt_rtx: options.TrtRtx = None,
     tf: options.Tf = None,
     ort: options.Ort = None,
+    ort_gpu: options.OrtGpu = None,
     openvino: options.OpenVino = None,
     ncnn: options.Ncnn = None,
     litert: options.LiteRt = None,
@@ -76,7 +77,7 @@ def run(
 ) -> None:
     """Convert, run and verify a model in a pinned environment. 8.6 means the newest 8.6.x that fits."""
     engines = {
-        "--trt": trt, "--trt-rtx": trt_rtx, "--tf": tf, "--ort": ort, "--openvino": openvino, "--ncnn": ncnn,
+        "--trt": trt, "--trt-rtx": trt_rtx, "--tf": tf, "--ort": ort, "--ort-gpu": ort_gpu, "--openvino": openvino, "--ncnn": ncnn,
         "--litert": litert, "--mxnet": mxnet, "--cuda": cuda, "--cudnn": cudnn, "--python": python,
     }  # fmt: skip
 

@@ -92,7 +92,7 @@ def plan(
     deferred = frozenset(name for name in (*HOST_FACTS, "opset", "ir") if name not in known)
     request = Request(
         engine=engine,
-        pins=pins,
+        pins=spec.with_company(pins),
         known=known,
         deferred=deferred,
         foreign=OTHER_SYSTEMS,
