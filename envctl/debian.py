@@ -114,7 +114,7 @@ def _published(root: Path) -> Iterator[tuple[tuple[str, str, str], DebianPackage
     """Every package in the indexes that apt fetched and whose signatures it checked."""
     for index in sorted((root / "var/lib/apt/lists").glob("*_Packages")):
         for stanza in index.read_text(encoding="utf-8").split("\n\n"):
-            fields: dict[str, str] = {name: value for name, value in FIELD.findall(stanza)}
+            fields: dict[str, str] = dict(FIELD.findall(stanza))
             if {"Package", "Version", "Architecture", "Size", "SHA256"} <= set(fields):
                 key = fields["Package"], fields["Version"], fields["Architecture"]
                 size, digest = int(fields["Size"]), fields["SHA256"]

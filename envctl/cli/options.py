@@ -23,3 +23,5 @@ Gpu = Annotated[str | None, typer.Option("--gpu", help="Compute capability to bu
 Pins = Annotated[list[str], typer.Option("--pin", metavar="NAME=SPEC", help="Any other component.")]
 Matrices = Annotated[Path | None, typer.Option("--matrices", help="Another folder of matrix files.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Index = Annotated[list[str], typer.Option("--index", metavar="ALIAS=URL", help="Address of an index.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network.")]

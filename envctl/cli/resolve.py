@@ -54,8 +54,8 @@ def resolve(
     from envctl.workflow.resolve import runnable
 
     given = {
-        "--trt": trt, "--trt-rtx": trt_rtx, "--tf": tf, "--ort": ort, "--ort-gpu": ort_gpu, "--openvino": openvino, "--ncnn": ncnn,
-        "--litert": litert, "--mxnet": mxnet, "--cuda": cuda, "--cudnn": cudnn, "--python": python,
+        "--trt": trt, "--trt-rtx": trt_rtx, "--tf": tf, "--ort": ort, "--ort-gpu": ort_gpu, "--openvino": openvino,
+        "--ncnn": ncnn, "--litert": litert, "--mxnet": mxnet, "--cuda": cuda, "--cudnn": cudnn, "--python": python,
     }  # fmt: skip
     screen = Screen(as_json)
     with guarded(screen):

@@ -26,7 +26,7 @@ class NotThereError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """An answer's address (after redirects), media type and bytes; `total` is the file's size when a piece or head came."""
+    """An answer's address (after redirects), media type, bytes; `total`: the file's size when a piece or head came."""
 
     url: str
     kind: str
