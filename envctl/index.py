@@ -298,7 +298,8 @@ def uv_error(
         do = ["check network, proxy and certificate settings", *ways_out(alias)]
         return HostLacks(f"could not {step} the packages: the index ({alias}) gave no answer", because=because, do=do)
     if step == "lock" and "no solution found" in text:
-        return NoStack("the Python packages of this stack cannot stand together", because=because)
+        do = ["pin one of the versions that exclude each other: --pin NAME=VERSION, or for example --cudnn 9.3"]
+        return NoStack("the Python packages of this stack cannot stand together", because=because, do=do)
     return HostLacks(f"could not {step} the packages", because=because)
 
 

@@ -23,6 +23,13 @@ COMMANDS = (
     ["resolve"],
     ["doctor"],
     ["explain"],
+    ["lock"],
+    ["lock", "diff"],
+    ["lock", "export"],
+    ["cache"],
+    ["cache", "ls"],
+    ["cache", "prune"],
+    ["cache", "verify"],
     ["base"],
 )
 

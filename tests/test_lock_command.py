@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +15,7 @@ import pytest
 from envctl import lockfile
 from envctl.host import interpreters
 from tests import locking, wheelhouse
-from tests.conftest import Ran, run_envctl
+from tests.conftest import ROOT, Ran, run_envctl
 from tests.locking import World
 
 if sys.version_info >= (3, 11):
@@ -146,6 +148,25 @@ def test_a_wheel_that_the_index_lost_is_named(lock: Call, world: World) -> None:
     assert ran.code in (3, 4) and "numpy" in ran.err and "Traceback" not in ran.err
     ran = lock("export", "envctl.lock", "--format", "pylock")
     assert ran.code == 4 and "numpy-2.0.0-py3-none-any.whl" in ran.err
+
+
+def test_ctrl_c_leaves_nothing_and_the_old_file(world: World, lock: Call, stand_ins: Path) -> None:
+    """While the index keeps it waiting."""
+    assert lock("--ort", "1.31", *TWO[:2], "--base", "none").code == 0
+    before = (stand_ins / "envctl.lock").read_bytes()
+    own = {name: str(stand_ins / name) for name in ("ENVCTL_CACHE", "XDG_CONFIG_HOME")}
+    own |= {"UV_CACHE_DIR": str(stand_ins / "cold"), "TMPDIR": str(stand_ins / "tmp"), "PYTHONPATH": str(ROOT)}
+    (stand_ins / "tmp").mkdir()
+    with wheelhouse.served(world.house) as server:
+        server.held = "numpy"
+        command = [sys.executable, "-m", "envctl", "lock", "--upgrade", "--index", f"pypi={server.address}"]
+        process = subprocess.Popen(command, cwd=stand_ins, env={**os.environ, **own}, stderr=subprocess.PIPE, text=True)
+        assert server.reached.wait(60)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130 and "interrupted" in told and "Traceback" not in told
+    assert (stand_ins / "envctl.lock").read_bytes() == before
+    assert list((stand_ins / "tmp").iterdir()) == []
 
 
 # --- exports
