@@ -21,7 +21,7 @@ from envctl.aliases import Indexes
 from envctl.errors import HostLacks, Reason
 from envctl.index import install, uv, uv_error
 from envctl.lock import Lock
-from envctl.tree import cache_root, disk_errors
+from envctl.tree import cache_root, disk_errors, touch
 
 # Where an environment stands inside a container; part of its identity there.
 PREFIX = "/opt/env"
@@ -52,6 +52,7 @@ def find_or_make(
     folder = cache_root() / "environments" / _key(lock, interpreter)
     environment = Environment(lock=lock, folder=folder)
     if _is_whole(environment):
+        touch(folder / "lock.json")
         return environment
     from filelock import FileLock
 

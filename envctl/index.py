@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +26,23 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+# a person's settings that would choose other versions than the lock's own words say
+NOT_FOR_LOCKS = frozenset({
+    "VIRTUAL_ENV", "UV_EXCLUDE_NEWER", "UV_RESOLUTION", "UV_PRERELEASE", "UV_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE",
+    "UV_INDEX_STRATEGY", "UV_FORK_STRATEGY", "UV_NO_BINARY", "UV_TORCH_BACKEND", "UV_BUILD_CONSTRAINT",
+})  # fmt: skip
+# indexes of a person's own; they do not count where the default alias has an address
+OWN_INDEXES = frozenset({
+    "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX",
+})  # fmt: skip
 LACKING = (
     "was not found in the package registry",
     "failed to read `--find-links`",
     "distribution not found at",
     "404 not found",
 )
+# the package that uv found nowhere, or in no version that was asked for
+LACKED = re.compile(r"(?:there (?:is|are) no versions? of (?P<there>[\w.-]+)|(?P<found>[\w.-]+) was not found in the)")
 UNREACHABLE = (
     "dns error",
     "error sending request",
@@ -44,26 +56,61 @@ if TYPE_CHECKING:
     from packaging.tags import Tag
 
 
+FINDING = threading.Lock()  # find_uv_bin asks sysconfig, which several threads cannot fill at once
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LockedPackage:
-    """One wheel: what it is, its file name and hash, and the alias of the index that serves it."""
+    """One wheel: what it is, its file name, size in bytes and hash, and the alias of the index that serves it."""
+
+    name: str
+    version: str
+    file: str
+    size: int
+    sha256: str
+    index: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wheel:
+    """A wheel that uv chose: where it lies, and its size where the index says it."""
 
     name: str
     version: str
     file: str
     sha256: str
     index: str
+    url: str
+    size: int | None
 
 
-def uv(arguments: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run uv to its end. It ends with us: Ctrl-C reaches it too, as it shares the terminal's process group."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """What uv is asked: requirements and constraints on one Python and platform.
+
+    `exclude_newer` is a moment (RFC 3339): what was uploaded later does not count. `keep` are versions to prefer.
+    """
+
+    packages: Packages
+    constraints: tuple[str, ...]
+    python: str
+    platform: str
+    exclude_newer: str = ""
+    keep: tuple[LockedPackage, ...] = ()
+
+
+def uv(arguments: list[str], cwd: Path, without: frozenset[str] = frozenset()) -> subprocess.CompletedProcess[str]:
+    """Run uv to its end, `without` some variables. It ends with us: Ctrl-C reaches it too, as it shares the terminal's
+    process group."""
     from uv import find_uv_bin
 
-    environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
+    environment = {key: value for key, value in os.environ.items() if key not in NOT_FOR_LOCKS | without}
     # the lock says which interpreter and files; nothing may be fetched that it does not name
     environment |= {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
+    with FINDING:
+        program = find_uv_bin()
     return subprocess.run(
-        [find_uv_bin(), *arguments],
+        [program, *arguments],
         cwd=cwd,
         env=environment,
         capture_output=True,
@@ -79,36 +126,51 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
-def resolve(
-    packages: Packages, constraints: list[str], python: str, platform: str, indexes: Indexes, offline: bool
-) -> list[LockedPackage]:
+def resolve(question: Question, indexes: Indexes, offline: bool) -> list[Wheel]:
     """The exact wheels for a set of requirements on one Python and platform, sorted by name."""
-    with tempfile.TemporaryDirectory(prefix="envctl-lock-") as folder:
-        project = Path(folder) / "pyproject.toml"
-        project.write_text(_project(packages, constraints, python, indexes), encoding="utf-8")
-        arguments = ["pip", "compile", "--quiet", "--format", "pylock.toml", "--only-binary", ":all:"]
-        arguments += [
-            "--python-version",
-            python,
-            "--python-platform",
-            platform,
-            "--no-header",
-            "--no-annotate",
-        ]
-        arguments += ["--offline"] if offline else []
-        done = uv([*arguments, "-o", "pylock.toml", "pyproject.toml"], cwd=Path(folder))
+    with tempfile.TemporaryDirectory(prefix="envctl-lock-") as name:
+        folder = Path(name)
+        (folder / "pyproject.toml").write_text(_project(question, indexes), encoding="utf-8")
+        if question.keep:
+            (folder / "pylock.toml").write_text(preferences(question), encoding="utf-8")
+        arguments = [*_compile(question, offline), *_first(indexes), "-o", "pylock.toml", "pyproject.toml"]
+        done = uv(arguments, folder, OWN_INDEXES if DEFAULT in indexes.addresses else frozenset())
         if done.returncode:
-            raise uv_error("lock", done, indexes, packages)
-        locked = tomllib.loads((Path(folder) / "pylock.toml").read_text(encoding="utf-8"))
-    ranks = _ranks(python, platform)
-    return sorted((_locked(table, packages, ranks) for table in locked["packages"]), key=lambda each: each.name)
+            raise uv_error("lock", done, indexes, question.packages)
+        locked = tomllib.loads((folder / "pylock.toml").read_text(encoding="utf-8"))
+        ranks = _ranks(question.python, question.platform)
+        found = [_chosen(table, question.packages, ranks, folder) for table in locked["packages"]]
+    return sorted(found, key=lambda each: each.name)
 
 
-def _project(packages: Packages, constraints: list[str], python: str, indexes: Indexes) -> str:
+def _compile(question: Question, offline: bool) -> list[str]:
+    arguments = ["pip", "compile", "--quiet", "--format", "pylock.toml", "--only-binary", ":all:", "--no-header"]
+    arguments += ["--no-annotate", "--python-version", question.python, "--python-platform", question.platform]
+    arguments += ["--exclude-newer", question.exclude_newer] if question.exclude_newer else []
+    return arguments + (["--offline"] if offline else [])
+
+
+def _first(indexes: Indexes) -> list[str]:
+    """The default alias's address once more, before any index that uv.toml names: a default one is asked last."""
+    address = indexes.addresses.get(DEFAULT)
+    return ["--index", address] if address and not _is_folder_of_wheels(address) else []
+
+
+def preferences(question: Question) -> str:
+    """An earlier answer in the form in which uv takes versions to prefer: its own last output (PEP 751)."""
+    lines = ['lock-version = "1.0"', 'created-by = "envctl"']
+    for each in question.keep:
+        wheel = f'{{ url = "file:///{quote(each.file)}", hashes = {{ sha256 = "{each.sha256}" }} }}'
+        lines += ["[[packages]]", f'name = "{each.name}"', f'version = "{each.version}"', f"wheels = [{wheel}]"]
+    return "\n".join(lines) + "\n"
+
+
+def _project(question: Question, indexes: Indexes) -> str:
     """A project file for uv: an index that is not the default serves only the packages assigned to it."""
-    lines = ["[project]", 'name = "envctl-environment"', 'version = "0"', f'requires-python = "=={python}.*"']
-    lines += [f"dependencies = {json.dumps(list(packages.requirements))}"]
-    lines += ["[tool.uv]", f"constraint-dependencies = {json.dumps(constraints)}"]
+    packages = question.packages
+    lines = ["[project]", 'name = "envctl-environment"', 'version = "0"']
+    lines += [f'requires-python = "=={question.python}.*"', f"dependencies = {json.dumps(list(packages.requirements))}"]
+    lines += ["[tool.uv]", f"constraint-dependencies = {json.dumps(list(question.constraints))}"]
     if packages.index:
         lines += [
             "[tool.uv.sources]",
@@ -143,7 +205,7 @@ def _file(wheel: dict[str, Any]) -> str:
     return str(wheel.get("name") or unquote(Path(urlsplit(wheel.get("url") or wheel["path"]).path).name))
 
 
-def _locked(table: dict[str, Any], packages: Packages, ranks: dict[Tag, int]) -> LockedPackage:
+def _chosen(table: dict[str, Any], packages: Packages, ranks: dict[Tag, int], folder: Path) -> Wheel:
     """The best wheel of a package; uv lists several where an index has a pure and a compiled one, say."""
     from packaging.utils import parse_wheel_filename
 
@@ -155,12 +217,15 @@ def _locked(table: dict[str, Any], packages: Packages, ranks: dict[Tag, int]) ->
             best = rank, wheel
     if best is None:
         raise HostLacks(f"{table['name']} {table['version']} has no wheel for this platform")
-    return LockedPackage(
+    wheel = best[1]
+    return Wheel(
         name=table["name"],
         version=table["version"],
-        file=_file(best[1]),
-        sha256=best[1]["hashes"]["sha256"],
+        file=_file(wheel),
+        sha256=wheel["hashes"]["sha256"],
         index=packages.index.get(table["name"], DEFAULT),
+        url=wheel.get("url") or (folder / wheel["path"]).resolve().as_uri(),
+        size=wheel.get("size"),
     )
 
 
@@ -233,7 +298,8 @@ def uv_error(
         do = ["check network, proxy and certificate settings", *ways_out(alias)]
         return HostLacks(f"could not {step} the packages: the index ({alias}) gave no answer", because=because, do=do)
     if step == "lock" and "no solution found" in text:
-        return NoStack("the Python packages of this stack cannot stand together", because=because)
+        do = ["pin one of the versions that exclude each other: --pin NAME=VERSION, or for example --cudnn 9.3"]
+        return NoStack("the Python packages of this stack cannot stand together", because=because, do=do)
     return HostLacks(f"could not {step} the packages", because=because)
 
 
@@ -243,5 +309,7 @@ def _guilty(text: str, indexes: Indexes, packages: Packages) -> str:
         parts = urlsplit(address)
         if (parts.netloc.rpartition("@")[2] or unquote(parts.path)).lower() in text:
             return alias
+    if lacked := LACKED.search(text):
+        return packages.index.get(lacked["there"] or lacked["found"], DEFAULT)
     named = [alias for name, alias in packages.index.items() if re.search(rf"\b{re.escape(name)}\b", text)]
     return named[0] if named else DEFAULT
