@@ -69,11 +69,11 @@ def uv(arguments: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        preexec_fn=_die_with_parent,
+        preexec_fn=die_with_parent,
     )
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Have the kernel end this process with the one that started it (prctl's PR_SET_PDEATHSIG, Linux)."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
@@ -84,24 +84,31 @@ def resolve(
 ) -> list[LockedPackage]:
     """The exact wheels for a set of requirements on one Python and platform, sorted by name."""
     with tempfile.TemporaryDirectory(prefix="envctl-lock-") as folder:
-        project = Path(folder) / "pyproject.toml"
-        project.write_text(_project(packages, constraints, python, indexes), encoding="utf-8")
-        arguments = ["pip", "compile", "--quiet", "--format", "pylock.toml", "--only-binary", ":all:"]
-        arguments += [
-            "--python-version",
-            python,
-            "--python-platform",
-            platform,
-            "--no-header",
-            "--no-annotate",
-        ]
-        arguments += ["--offline"] if offline else []
-        done = uv([*arguments, "-o", "pylock.toml", "pyproject.toml"], cwd=Path(folder))
-        if done.returncode:
-            raise uv_error("lock", done, indexes, packages)
-        locked = tomllib.loads((Path(folder) / "pylock.toml").read_text(encoding="utf-8"))
+        tables = _compiled(Path(folder), packages, constraints, python, platform, indexes, [], offline)
     ranks = _ranks(python, platform)
-    return sorted((_locked(table, packages, ranks) for table in locked["packages"]), key=lambda each: each.name)
+    return sorted((_locked(table, packages, ranks) for table in tables), key=lambda each: each.name)
+
+
+def _compiled(
+    folder: Path,
+    packages: Packages,
+    constraints: list[str],
+    python: str,
+    platform: str,
+    indexes: Indexes,
+    options: list[str],
+    offline: bool,
+) -> list[dict[str, Any]]:
+    """The packages of the pylock that uv writes for these requirements (PEP 751)."""
+    (folder / "pyproject.toml").write_text(_project(packages, constraints, python, indexes), encoding="utf-8")
+    arguments = ["pip", "compile", "--quiet", "--format", "pylock.toml", "--only-binary", ":all:", "--no-header"]
+    arguments += ["--no-annotate", "--python-version", python, "--python-platform", platform, *options]
+    arguments += ["--offline"] if offline else []
+    done = uv([*arguments, "-o", "pylock.toml", "pyproject.toml"], cwd=folder)
+    if done.returncode:
+        raise uv_error("lock", done, indexes, packages)
+    tables: list[dict[str, Any]] = tomllib.loads((folder / "pylock.toml").read_text(encoding="utf-8"))["packages"]
+    return tables
 
 
 def _project(packages: Packages, constraints: list[str], python: str, indexes: Indexes) -> str:
@@ -137,6 +144,25 @@ def _ranks(python: str, platform: str) -> dict[Tag, int]:
     interpreter = f"cp{version[0]}{version[1]}"
     tags = [*cpython_tags(version, platforms=platforms), *compatible_tags(version, interpreter, platforms)]
     return {tag: rank for rank, tag in reversed(list(enumerate(tags)))}
+
+
+def links(locked: list[LockedPackage], python: str, platform: str, indexes: Indexes, offline: bool) -> dict[str, str]:
+    """Where the index says that each locked wheel lies: an address, or a path here, by the wheel's hash."""
+    wanted = Packages(
+        requirements=tuple(f"{package.name}=={package.version}" for package in locked),
+        index={package.name: package.index for package in locked if package.index != DEFAULT},
+    )
+    found = {}
+    with tempfile.TemporaryDirectory(prefix="envctl-links-") as folder:
+        tables = _compiled(Path(folder), wanted, [], python, platform, indexes, ["--no-deps"], offline)
+        for wheel in (wheel for table in tables for wheel in table.get("wheels", [])):
+            found[wheel["hashes"]["sha256"]] = str(wheel.get("url") or Path(folder, wheel["path"]).resolve())
+    for package in locked:
+        if package.sha256 not in found:
+            because = [Reason(text=f"no file of {package.name} {package.version} has that hash", source=package.index)]
+            do = ["lock again: the release was removed, or its files were changed", *ways_out(package.index)]
+            raise HostLacks(f"the index ({package.index}) does not have {package.file}", because=because, do=do)
+    return found
 
 
 def _file(wheel: dict[str, Any]) -> str:

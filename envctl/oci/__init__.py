@@ -1,1 +1,1 @@
-"""Images by the OCI specification: blobs named by their digest, assembled from wheels without daemon, root or network."""
+"""Images by the OCI specification: blobs named by their digest, made of wheels without daemon, root or network."""
