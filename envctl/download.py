@@ -51,7 +51,7 @@ def fetch(
         for number, package in enumerate(packages):
             own = Path(folder, str(number))
             own.mkdir()
-            jobs.append(pool.submit(_bring, package, found[package.sha256], own, indexes, offline, running))
+            jobs.append(pool.submit(_bring, package, found[package.sha256], own, python, indexes, offline, running))
         try:
             for number, (package, job) in enumerate(zip(packages, jobs, strict=True), 1):
                 say(f"fetching wheels: {number} of {len(packages)} ({package.file})")
@@ -78,6 +78,7 @@ def _bring(
     package: LockedPackage,
     link: str,
     folder: Path,
+    python: str,
     indexes: Indexes,
     offline: bool,
     running: set[subprocess.Popen[str]],
@@ -95,18 +96,23 @@ def _bring(
         if offline:
             do = ["leave --offline out once: what was fetched is kept"]
             raise HostLacks(f"the wheel {package.file} is not in the cache, and may not be fetched", do=do)
-        _with_pip(package, link, folder, indexes, running)
+        _with_pip(package, link, folder, python, indexes, running)
     _check(path, package)
     return path
 
 
 def _with_pip(
-    package: LockedPackage, link: str, folder: Path, indexes: Indexes, running: set[subprocess.Popen[str]]
+    package: LockedPackage,
+    link: str,
+    folder: Path,
+    python: str,
+    indexes: Indexes,
+    running: set[subprocess.Popen[str]],
 ) -> None:
     """One wheel by pip, for whatever Python and platform it is."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-input", "--require-hashes"]
     command += ["--only-binary", ":all:", "--disable-pip-version-check", "--no-cache-dir", "--progress-bar", "off"]
-    command += ["--dest", str(folder), *_tags(package.file)]
+    command += ["--dest", str(folder), *_tags(package.file, python)]
     address = indexes.addresses.get(package.index)
     command += ["--index-url", address] if address else []  # its user and password are good for its files too
     wanted = folder / "requirements.txt"
@@ -128,16 +134,15 @@ def _with_pip(
         raise _pip_error(package, errors)
 
 
-def _tags(file: str) -> list[str]:
-    """pip's options for a wheel that need not fit the Python that pip runs on."""
+def _tags(file: str, python: str) -> list[str]:
+    """pip's options for a wheel that need not fit the Python and the machine that pip runs on."""
     from packaging.utils import parse_wheel_filename
 
-    tags = sorted(parse_wheel_filename(file)[3], key=str)
-    pythons = sorted({tag.interpreter.removeprefix("cp").removeprefix("py") for tag in tags}, key=lambda v: (len(v), v))
-    options = ["--python-version", pythons[-1] if pythons[-1] != "2" else "3"]
-    options += ["--implementation", "cp" if tags[0].interpreter.startswith("cp") else "py"]
-    options += [part for abi in sorted({tag.abi for tag in tags}) for part in ("--abi", abi)]
+    tags = parse_wheel_filename(file)[3]
+    abis = sorted({tag.abi for tag in tags} | {"none"})
     platforms = sorted({tag.platform for tag in tags} - {"any"})
+    options = ["--python-version", python, "--implementation", "cp"]
+    options += [part for abi in abis for part in ("--abi", abi)]
     return options + [part for platform in platforms for part in ("--platform", platform)]
 
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "resolve": "Find one consistent stack for a machine, or the proof that there is none.",
     "matrix": "Show and check the facts that envctl knows.",
     "explain": "Find the cause of an error in a log, with its fix.",
+    "build": "Make the image of an environment: the same bits everywhere.",
     "base": "Make a base image for the docker runner from Debian packages.",
 }
 

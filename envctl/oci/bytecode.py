@@ -26,11 +26,11 @@ from envctl.oci.entry import Entry
 from envctl.oci.install import Place, sources
 from envctl.oci.store import checked, place, read_note, write_note
 from envctl.oci.wheel import Wheel, read_zip
-from envctl.tree import disk_errors, payload, sha256_of
+from envctl.tree import disk_errors, sha256_of
 
 RULES = 1  # raised when envctl/worker/bytecode.py writes other bytes
 PART = 256  # modules compiled in one process
-SCRIPT = "worker/bytecode.py"
+SCRIPT = Path(__file__).resolve().parent.parent / "worker" / "bytecode.py"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +78,7 @@ def _compile(wheels: dict[str, Wheel], plans: dict[str, dict[str, str]], compile
     with disk_errors(folder), _job_folder(folder) as job:
         parts = list(_parts(wheels, plans, compiler, job))
         (job / "job.json").write_text(json.dumps(parts), encoding="utf-8")
-        shutil.copyfile(payload(SCRIPT), job / "bytecode.py")
+        shutil.copyfile(SCRIPT, job / "bytecode.py")
         _run(job, compiler)
         for sha in plans:
             key = compiler.key(sha)

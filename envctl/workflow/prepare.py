@@ -28,14 +28,19 @@ def prepare(
     plan: Plan, pins: tuple[Pin, ...], ask: Ask, host: HostFacts, indexes: Indexes, listener: Listener
 ) -> Prepared:
     """The environment of a plan, found or made. `pins` are those that must show in it."""
-    platform = lock.platform_for(host.value("arch"), plan.glibc or host.value("glibc"))
-    locked = lock.find_or_make(
-        plan.stack, plan.spec, platform, indexes, offline=ask.offline, refresh=ask.refresh, say=listener.say
-    )
+    locked = locked_for(plan, ask, host, indexes, listener)
     check_pins_took_effect(pins, plan, locked)
     interpreter = environment.interpreter_for(locked.python, interpreters())
     made = environment.find_or_make(locked, interpreter, indexes, offline=ask.offline, say=listener.say)
     return Prepared(plan=plan, environment=made)
+
+
+def locked_for(plan: Plan, ask: Ask, host: HostFacts, indexes: Indexes, listener: Listener) -> Lock:
+    """The exact wheels of a plan, for the C library that they will meet."""
+    platform = lock.platform_for(host.value("arch"), plan.glibc or host.value("glibc"))
+    return lock.find_or_make(
+        plan.stack, plan.spec, platform, indexes, offline=ask.offline, refresh=ask.refresh, say=listener.say
+    )
 
 
 def check_pins_took_effect(pins: tuple[Pin, ...], plan: Plan, locked: Lock) -> None:
