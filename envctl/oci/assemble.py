@@ -11,6 +11,7 @@ from typing import Any
 
 from envctl.errors import BadInput
 from envctl.lock import Lock
+from envctl.oci import PREFIX
 from envctl.oci.base_image import BaseImage
 from envctl.oci.content import Image, compact_json
 from envctl.oci.contents import Contents
@@ -19,7 +20,6 @@ from envctl.oci.layer import RULES, Group, Part, groups
 from envctl.oci.store import read_note, write_note
 from envctl.oci.stream import Measured
 
-PREFIX = "/opt/env"
 BEGINNING = "1970-01-01T00:00:00Z"
 LOCK, STACK, BASE, RULE, REVISION = (
     "envctl.lock", "envctl.stack", "org.opencontainers.image.base.digest", "envctl.rules",

@@ -15,9 +15,10 @@ FILE, PROGRAM, FOLDER, LINK = 0o644, 0o755, 0o755, 0o777
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """One path of an environment, relative to its prefix ("" is the prefix; `/…` stands above it). `owner` is the wheel that brings it ("" for envctl's own).
+    """One path of an environment, relative to its prefix ("" is the prefix; `/…` stands above it).
 
-    A file's bytes are `data`: made here, or packed in a zip file. `hash` is what they must have, where somebody says so.
+    A file's bytes are `data`: made here, or packed in a zip file. `hash` is what they must have, where somebody says
+    so. `owner` is the wheel that brings it, "" for envctl's own.
     """
 
     path: str

@@ -54,7 +54,7 @@ def _there_already(draft: Draft) -> str:
 
 
 def _present(draft: Draft) -> int:
-    """How many layers, from the lowest on, the daemon has in this order: its store knows layers by what is below them."""
+    """How many layers, from the lowest on, the daemon has in this order: it knows a layer by what is below it."""
     known = [layer.diff_id for layer in draft.recipe.base.layers]
     for part in draft.parts:
         if part.measured is None:

@@ -16,7 +16,7 @@ NAME, PREFIX = 100, 155
 
 
 def headers(entry: Entry, below: str) -> bytes:
-    """The header, or headers, of an entry of an environment that stands at `below`; `/…` is a path of the whole image."""
+    """The headers of an entry of an environment that stands at `below`; a path `/…` is one of the whole image."""
     path = f"{below}/{entry.path}".strip("/") if entry.path[:1] != "/" else entry.path[1:]
     name = (path + ("/" if entry.kind == "folder" else "")).encode()
     target = entry.target.encode()
@@ -70,8 +70,8 @@ def _record(key: str, value: bytes) -> bytes:
 def _header(name: bytes, prefix: bytes, mode: int, size: int, kind: bytes, target: bytes) -> bytes:
     """One block: owner 0:0 without names, time 0."""
     fields = [
-        name.ljust(NAME, b"\0"), b"%07o\0" % mode, b"%07o\0" % 0, b"%07o\0" % 0, _number(size), b"%011o\0" % 0, b" " * 8,
-        kind, target.ljust(NAME, b"\0"), b"ustar\x0000", bytes(64), b"%07o\0" % 0, b"%07o\0" % 0,
+        name.ljust(NAME, b"\0"), b"%07o\0" % mode, b"%07o\0" % 0, b"%07o\0" % 0, _number(size), b"%011o\0" % 0,
+        b" " * 8, kind, target.ljust(NAME, b"\0"), b"ustar\x0000", bytes(64), b"%07o\0" % 0, b"%07o\0" % 0,
         prefix.ljust(PREFIX, b"\0"),
     ]  # fmt: skip
     block = b"".join(fields).ljust(BLOCK, b"\0")

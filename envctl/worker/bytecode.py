@@ -1,7 +1,7 @@
 """Compiles the modules of wheels with the interpreter that runs this script: python bytecode.py JOB.json
 
-JOB.json: a list of {"wheel": zip file, "prefix": where the environment will stand, "modules": [[member, path, compiled]],
-"out": zip file to write}. Standard library only, CPython 3.6 and up. Nothing in a wheel is executed.
+JOB.json: a list of {"wheel": zip file, "prefix": where the environment will stand, "modules": [[member, path,
+compiled]], "out": zip file to write}. Standard library only, CPython 3.6 and up. Nothing in a wheel is executed.
 
 The bytes depend on the sources, their final paths and this interpreter alone: each part is compiled in a process of
 its own, forked from the same state, as marshal's references depend on what else is alive. Hash-based and checked (PEP
