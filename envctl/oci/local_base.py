@@ -28,21 +28,25 @@ def from_daemon(name: str, python: str, say: Callable[[str], None]) -> BaseImage
 
     Where `name` is the digest of a base that was read before, no daemon is asked.
     """
-    kept = read_note("base", f"{name.removeprefix('sha256:')}-{python}") if DIGEST.fullmatch(name) else None
+    kept = read_note("base", _key(name, python)) if DIGEST.fullmatch(name) else None
     if kept and _is_kept(kept):
         return _as_base(kept)
     found = daemon.image(name)
     if found is None:
         do = ["make it: envctl base debian:bookworm (or debian:trixie, debian:bullseye)", "or name one it has: --base"]
         raise HostLacks(f"Docker has no image {name}", do=do)
-    key = f"{found['Id'].removeprefix('sha256:')}-{python}"
-    note = read_note("base", key)
+    note = read_note("base", _key(found["Id"], python))
     if note is None or not _is_kept(note):
         say(f"reading the base {name} from Docker (once)")
         note = _read(found["Id"], python)
-        for digest in (found["Id"], note["digest"]):
-            write_note("base", f"{digest.removeprefix('sha256:')}-{python}", note)
+        write_note("base", _key(found["Id"], python), note)
+    if read_note("base", _key(note["digest"], python)) is None:
+        write_note("base", _key(note["digest"], python), note)
     return _as_base(note)
+
+
+def _key(digest: str, python: str) -> str:
+    return f"{digest.removeprefix('sha256:')}-{python}"
 
 
 def _is_kept(note: dict[str, Any]) -> bool:
