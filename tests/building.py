@@ -41,7 +41,7 @@ def locked(wheel: Path, name: str, version: str) -> LockedPackage:
 
 
 def order(folder: Path, *, says: str = "hello", heavy: bytes = b"") -> Order:
-    """A lock of "engine" (a module and a script that says something), "greeter" and "weights" (2 MB, a layer of its own)."""
+    """A lock of "engine" (a module and a script that says something), "greeter", and "weights" (2 MB: a layer)."""
     wheels = folder / "wheels"
     wheels.mkdir(parents=True)
     data = heavy or random.Random(0).randbytes(2 << 20)
@@ -51,9 +51,10 @@ def order(folder: Path, *, says: str = "hello", heavy: bytes = b"") -> Order:
         (
             odd_wheels.write(
                 wheels / "weights-3.0-py3-none-any.whl",
-                {"weights/__init__.py": "", "weights/data.bin": data.decode("latin-1"), "weights/old.py": "print 1\n"},
+                {"weights/__init__.py": "", "weights/data.bin": data, "weights/old.py": "print 1\n"},
                 name="weights",
                 version="3.0",
+                deflate=not heavy,
             ),
             "weights",
             "3.0",

@@ -229,7 +229,7 @@ def image_id(name: str) -> str:
     return done.stdout.strip()
 
 
-def test_only_missing_layers_are_sent(first: dict[str, object], tmp_path: Path, images: list[str]) -> None:
+def test_only_missing_layers_are_sent(tmp_path: Path, images: list[str]) -> None:
     cache = new_cache(tmp_path / "cache")
     one = building.order(tmp_path / "one", heavy=os.urandom(2 << 20))
     images += ["envctl-test:one", "envctl-test:two", "envctl-test:three"]
@@ -240,9 +240,8 @@ def test_only_missing_layers_are_sent(first: dict[str, object], tmp_path: Path, 
     other = building.order(tmp_path / "two", says="changed", heavy=heavy_of(one))
     changed = built(*other.arguments, "--load", "--tag", images[2], cache=cache)
     assert (changed["loaded"]["layers_sent"], image_id(images[2])) == (1, changed["image"])
-    said = subprocess.run(
-        ["docker", "run", "--rm", "--network", "none", images[2], "engine"], capture_output=True, text=True
-    )
+    command = ["docker", "run", "--rm", "--network", "none", images[2], "engine"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True)
     assert said.stdout == "changed\n"
 
 
@@ -251,7 +250,7 @@ def heavy_of(order: Order) -> bytes:
     import zipfile
 
     with zipfile.ZipFile(order.wheels / "weights-3.0-py3-none-any.whl") as wheel:
-        return wheel.read("weights/data.bin").decode().encode("latin-1")
+        return wheel.read("weights/data.bin")
 
 
 def test_a_layer_that_is_not_there_after_all_is_sent(
@@ -292,18 +291,15 @@ def staged(order: Order, tmp_path_factory: pytest.TempPathFactory, docker_base: 
 
     assert docker_base
     cache = new_cache(tmp_path_factory.mktemp("staged") / "cache")
-    old, umask = os.environ["ENVCTL_CACHE"] if "ENVCTL_CACHE" in os.environ else None, os.umask(0o077)
-    os.environ["ENVCTL_CACHE"] = str(cache)
+    umask = os.umask(0o077)
     try:
-        base = local_base.from_daemon(base_for_311(), "3.11", [].append)
-        wheels.bring(order.lock, Indexes(addresses={}), (order.wheels,), offline=True, say=[].append)
-        made = environment.find_or_stage(order.lock, base, Indexes(addresses={}), offline=True, say=[].append)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("ENVCTL_CACHE", str(cache))
+            base = local_base.from_daemon(base_for_311(), "3.11", [].append)
+            wheels.bring(order.lock, Indexes(addresses={}), (order.wheels,), offline=True, say=[].append)
+            made = environment.find_or_stage(order.lock, base, Indexes(addresses={}), offline=True, say=[].append)
     finally:
         os.umask(umask)
-        if old is None:
-            del os.environ["ENVCTL_CACHE"]
-        else:
-            os.environ["ENVCTL_CACHE"] = old
     return made.prefix
 
 
@@ -448,11 +444,16 @@ def test_disk_full_under_the_store(order: Order, tmp_path: Path, folder: str, si
     assert digests(built(*order.arguments, cache=cache))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("moment", ["compiling", "loading", "writing blobs"])
-def test_stopped_half_way(tmp_path: Path, images: list[str], number: int, moment: str) -> None:
+MOMENTS = [("compiling", signal.SIGINT), ("loading", signal.SIGTERM), ("writing blobs", signal.SIGKILL)]
+MORE = [(moment, number) for moment, _ in MOMENTS for _, number in MOMENTS if (moment, number) not in MOMENTS]
+
+
+@pytest.mark.parametrize(
+    ("moment", "number"), [*MOMENTS, *(pytest.param(*each, marks=pytest.mark.slow) for each in MORE)]
+)
+def test_stopped_half_way(tmp_path: Path, images: list[str], moment: str, number: int) -> None:
     """Nothing goes on, nothing half-made has a final name, and the next build finishes the work."""
-    heavy = os.urandom(1 << 20) * 96
+    heavy = os.urandom(1 << 20) * 64
     order, cache, out = building.order(tmp_path / "order", heavy=heavy), new_cache(tmp_path / "cache"), tmp_path / "out"
     images.append("envctl-test:stopped")
     more = ["-o", f"oci:{out}", *(["--load", "--tag", images[0]] if moment == "loading" else [])]
