@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import CACHE, Ran, run_envctl
+from tests.conftest import Ran, run_envctl
 from tests.models.graph import Graph, save
 
 Program = Callable[..., Ran]
