@@ -199,6 +199,7 @@ def measure(bench: Bench) -> None:
             bench.change,
         )  # type: ignore[misc]
     bench.ours()  # brings the wheel that was changed last
+    bench.forget_images()  # or the image would be run
     bench.mounted()  # unpacks the wheels
     for name, install in (("uv", UV), ("pip", PIP)):
 

@@ -7,13 +7,16 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from envctl.aliases import Indexes
 from envctl.errors import HostLacks
 from envctl.index import LockedPackage, resolve
-from envctl.solver import Stack
-from envctl.spec import ImageSpec, Packages
 from envctl.tree import cache_root, canonical_json, write_whole
+
+if TYPE_CHECKING:
+    from envctl.solver import Stack
+    from envctl.spec import ImageSpec, Packages
 
 FORMAT = 1
 # Wheels are chosen for the oldest C library that today's engines are built for, not for this host's, so that the

@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from envctl.errors import BadInput
-from envctl.solver import Stack
 from envctl.tree import payload
+
+if TYPE_CHECKING:
+    from envctl.solver import Stack
 
 if sys.version_info >= (3, 11):
     import tomllib

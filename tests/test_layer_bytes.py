@@ -113,7 +113,7 @@ def test_blocks_are_small(entries: list[Entry]) -> None:
 
 
 def test_the_bytes_of_the_rules(tmp_path: Path) -> None:
-    """Golden: whoever changes these bytes changes every image, and must raise envctl.oci.layer.RULES."""
+    """Golden: whoever changes these bytes changes every image, and must raise envctl.oci.RULES."""
     wheel = read_wheel(odd_wheels.write(tmp_path / "odd.whl", {"odd/a.py": "a = 1\n"}, deflate=False), "odd.whl")
     made = with_folders([*installed(wheel, PLACE, []), *skeleton(PLACE, "/usr/bin")])
     measured = stream.measure(made, BELOW)

@@ -6,14 +6,13 @@ import hashlib
 import json
 import posixpath
 import re
-import tarfile
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 from envctl.errors import HostLacks, Reason
-from envctl.oci import daemon, rootfs
+from envctl.oci import daemon
 from envctl.oci.base_image import BaseImage, blob_path, kept_layer, look_into
 from envctl.oci.content import compact_json, digest_of
 from envctl.oci.store import checked, place, read_note, write_note
@@ -77,6 +76,8 @@ def _identity(digests: list[str]) -> str:
 
 def exact_version(base: BaseImage, python: str) -> str:
     """The patch release of the base's CPython, as it says itself."""
+    from envctl.oci import rootfs
+
     command = [f"{base.home}/python{python}", "-V"]
     forbidden = rootfs.why_not()
     with tempfile.TemporaryDirectory(prefix="envctl-version-") as job:
@@ -117,6 +118,8 @@ def _save(identifier: str) -> tuple[dict[str, Any], list[str]]:
 
 def _take_apart(identifier: str, scratch: Path) -> tuple[dict[str, tuple[Path, str]], dict[str, Any]]:
     """The layers of a saved image (name -> file here, digest) and its JSON documents, read from the daemon's stream."""
+    import tarfile
+
     files: dict[str, tuple[Path, str]] = {}
     documents: dict[str, Any] = {}
     links: dict[str, str] = {}
