@@ -222,6 +222,9 @@ def images() -> Iterator[list[str]]:
     yield names
     for name in names:
         subprocess.run(["docker", "rmi", "-f", name], check=False, capture_output=True)
+    # the old builder leaves the first stage of a Dockerfile behind
+    prune = ["docker", "image", "prune", "-f", "--filter", "label=envctl.stage=made"]
+    subprocess.run(prune, check=False, capture_output=True)
 
 
 def image_id(name: str) -> str:
