@@ -35,6 +35,7 @@ COMMANDS = (
     ["cache", "ls"],
     ["cache", "prune"],
     ["cache", "verify"],
+    ["build"],
     ["base"],
     ["base", "make"],
     ["base", "ls"],

@@ -18,6 +18,7 @@ COMMANDS = {
     "lock": "Lock environments: stack, base and every package with its hash, in one file.",
     "matrix": "Show and check the facts that envctl knows.",
     "explain": "Find the cause of an error in a log, with its fix.",
+    "build": "Make the image of an environment: the same bits everywhere.",
     "cache": "Show, prune and verify what envctl keeps.",
     "ci": "Write a CI file that checks locks and verifies a model in each environment.",
     "base": "Make base images from Debian packages, list them, copy them to a registry.",
