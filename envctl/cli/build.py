@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from envctl.cli import options
+from envctl.cli.attached import attached_data, attached_lines, warn
+from envctl.cli.licences import print_licences
+from envctl.cli.push import pushed_data
 from envctl.cli.screen import Screen, guarded
 from envctl.errors import BadInput
 
@@ -27,6 +30,13 @@ Emit = Annotated[
     str | None,
     typer.Option("--emit", metavar="dockerfile", help="Print a plain Dockerfile, or write its folder (-o DIR)."),
 ]
+Push = Annotated[
+    str, typer.Option("--push", metavar="REF", help="Push it to HOST[:PORT]/NAME[:TAG]; what is there is not sent.")
+]
+Sbom = Annotated[Path | None, typer.Option("--sbom", metavar="FILE", help="Write the bill of materials to a file.")]
+Licences = Annotated[bool, typer.Option("--licences", help="Only list what is in the image, with its licences.")]
+Papers = Annotated[bool, typer.Option("--papers/--no-papers", help="SBOM and provenance with -o oci: and --push.")]
+Insecure = Annotated[bool, typer.Option("--insecure", help="Plain HTTP for registries on other machines.")]
 BaseName = Annotated[str, typer.Option("--base", help="Image of the local Docker to build upon.", show_default=False)]
 Wheels = Annotated[list[Path], typer.Option("--wheels", metavar="DIR", help="Folder with wheels; may be repeated.")]
 Revision = Annotated[str, typer.Option("--revision", help="Source revision for a label.", show_default=False)]
@@ -51,16 +61,21 @@ def build(
     tag: Tag = [],  # noqa: B006
     output: Output = [],  # noqa: B006
     load: Load = False,
+    push: Push = "",
+    sbom: Sbom = None,
+    papers: Papers = True,
+    licences: Licences = False,
     emit: Emit = None,
     base: BaseName = "",
     wheels: Wheels = [],  # noqa: B006
     revision: Revision = "",
+    insecure: Insecure = False,
     index: Annotated[list[str], typer.Option("--index", metavar="ALIAS=URL", help="Address of an index.")] = [],  # noqa: B006
     offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
     refresh_lock: Annotated[bool, typer.Option("--refresh-lock", help="Resolve packages anew.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Make the image of a lock: the same bits everywhere. Without -o and --load only its digest is computed."""
+    """Make the image of a lock: the same bits everywhere. Without -o, --load and --push only its digest is computed."""
     engines = {
         "--trt": trt, "--trt-rtx": trt_rtx, "--tf": tf, "--ort": ort, "--openvino": openvino, "--ncnn": ncnn,
         "--litert": litert, "--mxnet": mxnet, "--cuda": cuda, "--cudnn": cudnn, "--python": python,
@@ -72,12 +87,16 @@ def build(
         found = _lock(lock, engines, pin, asked, screen)
         from envctl.workflow.build import Order
 
-        folders = tuple(wheels)
-        order = Order(names=tuple(tag), load=load, base=base, revision=revision, folders=folders, **shared)  # type: ignore[arg-type]
+        made = {"names": tuple(tag), "load": load, "push": push, "insecure": insecure, "folders": tuple(wheels)}
+        order = Order(base=base, revision=revision, **made, **shared)  # type: ignore[arg-type]
         if emit:
             _emit(emit, found, order, output, screen)
+        elif licences:
+            if output or load or push or sbom:
+                raise BadInput("--licences only lists what is in an image", do=["leave -o, --load, --push, --sbom out"])
+            print_licences(found, order, screen)
         else:
-            _build(found, order, output, screen)
+            _build(found, order, output, screen, with_papers=papers, sbom=sbom)
 
 
 def _lock(
@@ -99,18 +118,23 @@ def _lock(
     return build.resolved(Ask(task="command", engine=engine, pins=found, **asked), screen)
 
 
-def _build(lock: Lock, order: Order, outputs: list[str], screen: Screen) -> None:
+def _build(
+    lock: Lock, order: Order, outputs: list[str], screen: Screen, *, with_papers: bool, sbom: Path | None
+) -> None:
     from dataclasses import replace
 
-    from envctl.workflow import build
+    from envctl.workflow import attach, build
 
     built = build.build(lock, replace(order, outputs=tuple(outputs)), screen)
+    attached = attach.attach(built, order, sbom, screen, beside=with_papers)
     screen.quiet()
     if screen.as_json:
-        screen.print_json(_data(built))
+        screen.print_json(_data(built) | attached_data(attached))
         return
-    for label, text in _lines(built):
+    *lines, time = _lines(built)
+    for label, text in [*lines, *attached_lines(attached), time]:
         print(f"  {label:<9} {text}")
+    warn(attached)
 
 
 def _lines(built: Built) -> list[tuple[str, str]]:
@@ -120,6 +144,9 @@ def _lines(built: Built) -> list[tuple[str, str]]:
     lines += [("wrote", path) for path in built.wrote]
     if built.sent is not None:
         lines += [("loaded", f"{', '.join(built.names)} ({built.sent} of {len(built.image.layers)} layers sent)")]
+    if built.pushed:
+        ways = ", ".join(f"{count} {way}" for way, count in sorted(built.pushed.blobs.items()))
+        lines += [("pushed", f"{built.pushed.ref} (blobs: {ways}; {built.pushed.sent_bytes / 1e6:.1f} MB sent)")]
     return [*lines, ("time", f"{built.seconds:.2f} s")]
 
 
@@ -134,6 +161,7 @@ def _data(built: Built) -> dict[str, Any]:
         "names": list(built.names),
         "wrote": built.wrote,
         "loaded": None if built.sent is None else {"id": built.identifier, "layers_sent": built.sent},
+        "pushed": pushed_data(built.pushed) if built.pushed else None,
         "seconds": round(built.seconds, 3),
     }
 

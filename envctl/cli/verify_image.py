@@ -24,7 +24,7 @@ PACKING = {
 }
 Image = Annotated[
     str,
-    typer.Argument(metavar="REF|daemon:NAME|oci:DIR|docker-archive:FILE", help="The image.", show_default=False),
+    typer.Argument(metavar="REF|docker-daemon:NAME|oci:DIR|docker-archive:FILE", help="The image.", show_default=False),
 ]
 LockFile = Annotated[Path, typer.Option("--lock", metavar="FILE", help="The lock it should be made from.")]
 Target = Annotated[str, typer.Option("--target", metavar="NAME", help="The target, where the lock has several.")]

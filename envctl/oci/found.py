@@ -28,7 +28,7 @@ from envctl.oci.store import place
 from envctl.oci.transport import Say
 from envctl.tree import disk_errors
 
-DAEMON = "daemon:"
+DAEMON = "docker-daemon:"
 IDENTIFIER = re.compile(r"sha256:[0-9a-f]{64}")
 OF_A_LAYOUT = re.compile(r"oci-layout|index\.json|blobs/sha256/[0-9a-f]{64}")
 
@@ -50,7 +50,7 @@ class Found:
 
 @contextmanager
 def opened(text: str, say: Say, *, insecure: bool = False) -> Iterator[Found]:
-    """The image that a text names: oci:DIR, docker-archive:FILE, daemon:NAME, or a registry's reference.
+    """The image that a text names: oci:DIR, docker-archive:FILE, docker-daemon:NAME, or a registry's reference.
 
     A name without a host is the local daemon's where that has it, else the default registry's.
     """

@@ -62,7 +62,7 @@ docker pull --quiet "$IMAGE"
 SAME_IMAGE = Step(
     name="The image is the one that the lock describes",
     script="""\
-"$FOLDER/tools/bin/envctl" verify-image "daemon:$IMAGE" --lock "$LOCK" ${TARGET:+--target "$TARGET"}
+"$FOLDER/tools/bin/envctl" verify-image "docker-daemon:$IMAGE" --lock "$LOCK" ${TARGET:+--target "$TARGET"}
 """,
 )
 VERIFY = Step(

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 from envctl import lock as locks
 from envctl.errors import BadInput, HostLacks, Reason
 from envctl.lock import Lock
+from envctl.lockfile import LockedBase
 from envctl.oci import load, local_base, written
 from envctl.oci.assemble import Draft, Recipe
 from envctl.oci.base_image import BaseImage
 from envctl.oci.content import Image
+from envctl.oci.push import Pushed, push
+from envctl.oci.reference import parse
 from envctl.spec import base_for, bases
 from envctl.workflow.ask import Listener
 
@@ -35,6 +38,9 @@ class Order:
     names: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     load: bool = False
+    push: str = ""
+    insecure: bool = False
+    locked: LockedBase | None = None
     base: str = ""
     revision: str = ""
     folders: tuple[Path, ...] = ()
@@ -54,6 +60,8 @@ class Built:
     wrote: list[str] = field(default_factory=list)
     identifier: str = ""
     sent: int | None = None
+    pushed: Pushed | None = None
+    revision: str = ""
     seconds: float = 0.0
 
 
@@ -62,6 +70,7 @@ def build(lock: Lock, order: Order, listener: Listener) -> Built:
     began = time.perf_counter()
     outputs = [read_output(text) for text in order.outputs]
     names = tuple(_checked_name(name) for name in order.names)
+    target = parse(order.push) if order.push else None
     draft = draft_of(lock, order, listener)
     built = _loaded(draft, names, listener) if order.load else _measured(draft)
     built.names = names or built.names
@@ -69,6 +78,9 @@ def build(lock: Lock, order: Order, listener: Listener) -> Built:
         write = written.write_layout if kind == "oci" else written.write_archive
         write(built.image, path, list(names), listener.say)
         built.wrote.append(f"{kind}:{path}")
+    if target:
+        built.pushed = push(target, built.image, listener.say, insecure=order.insecure)
+    built.revision = order.revision
     listener.say("")
     built.seconds = time.perf_counter() - began
     return built
@@ -76,9 +88,13 @@ def build(lock: Lock, order: Order, listener: Listener) -> Built:
 
 def draft_of(lock: Lock, order: Order, listener: Listener) -> Draft:
     """The image to be, as far as it is known already."""
-    base = local_base.from_daemon(order.base or base_name(lock), lock.python, listener.say)
-    recipe = Recipe(lock=lock, base=base, revision=order.revision)
+    recipe = Recipe(lock=lock, base=base_of(lock, order, listener), revision=order.revision)
     return Draft(recipe, lambda: bring(lock, order, listener), listener.say)
+
+
+def base_of(lock: Lock, order: Order, listener: Listener) -> BaseImage:
+    """The base that the order says, or the one that this machine has for the lock's Python."""
+    return local_base.from_daemon(order.base or base_name(lock), lock.python, listener.say)
 
 
 def bring(lock: Lock, order: Order, listener: Listener) -> dict[str, Path]:
