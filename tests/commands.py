@@ -36,6 +36,7 @@ COMMANDS = (
     ["cache", "prune"],
     ["cache", "verify"],
     ["build"],
+    ["verify-image"],
     ["base"],
     ["base", "make"],
     ["base", "ls"],
