@@ -56,6 +56,19 @@ def test_a_command_gets_the_lock_s_versions(envctl: Program, locked: lockfile.Lo
     assert ran.out.split() == [environment.version("numpy"), environment.version("onnxruntime")]
 
 
+def test_the_target_that_is_named_is_used_and_no_other(envctl: Program, locked: lockfile.LockFile) -> None:
+    given = ("run", "--lock", "envctl.lock", "--runner", "local")
+    code = "import numpy; print(numpy.__version__)"
+    ran = envctl(*given, "--target", "here", "--", "python", "-c", code)
+    assert (ran.code, ran.out.strip()) == (0, locked.target("here").environment.version("numpy")), ran.err
+    other = envctl(*given, "--target", "arm", "--", "python", "-c", code)
+    assert other.code == 4 and "arm: it is for" in other.err and "here" not in other.err.partition("hint")[0]
+    unknown = envctl(*given, "--target", "gpu", "--", "python", "-c", code)
+    assert unknown.code == 2 and "--target NAME, one of: arm, here" in unknown.err
+    without = envctl("run", "--ort", "1.31", "--target", "here", "--", "python", "-c", code)
+    assert without.code == 2 and "of which lock?" in without.err
+
+
 def test_no_target_that_fits_is_one_error_with_a_reason_for_each(envctl: Program, digits: Path) -> None:
     targets = ["name=arm,platform=aarch64", "name=old,python=3.14", "name=gpu,gpu=8.6,driver=535"]
     options = [word for target in targets[:2] for word in ("--target", target)]
