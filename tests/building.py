@@ -37,7 +37,14 @@ class Order:
 
 def locked(wheel: Path, name: str, version: str) -> LockedPackage:
     """A wheel as locks have it."""
-    return LockedPackage(name=name, version=version, file=wheel.name, sha256=wheelhouse.sha256(wheel), index="pypi")
+    return LockedPackage(
+        name=name,
+        version=version,
+        file=wheel.name,
+        sha256=wheelhouse.sha256(wheel),
+        index="pypi",
+        size=wheel.stat().st_size,
+    )
 
 
 def order(folder: Path, *, says: str = "hello", heavy: bytes = b"") -> Order:
