@@ -25,6 +25,11 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+# a person's settings that would choose other versions than the lock's own words say
+NOT_FOR_LOCKS = frozenset({
+    "VIRTUAL_ENV", "UV_EXCLUDE_NEWER", "UV_RESOLUTION", "UV_PRERELEASE", "UV_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE",
+    "UV_INDEX_STRATEGY", "UV_FORK_STRATEGY", "UV_NO_BINARY", "UV_TORCH_BACKEND", "UV_BUILD_CONSTRAINT",
+})  # fmt: skip
 LACKING = (
     "was not found in the package registry",
     "failed to read `--find-links`",
@@ -46,20 +51,49 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LockedPackage:
-    """One wheel: what it is, its file name and hash, and the alias of the index that serves it."""
+    """One wheel: what it is, its file name, size in bytes and hash, and the alias of the index that serves it."""
+
+    name: str
+    version: str
+    file: str
+    size: int
+    sha256: str
+    index: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wheel:
+    """A wheel that uv chose: where it lies, and its size where the index says it."""
 
     name: str
     version: str
     file: str
     sha256: str
     index: str
+    url: str
+    size: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """What uv is asked: requirements and constraints on one Python and platform.
+
+    `exclude_newer` is a moment (RFC 3339): what was uploaded later does not count. `keep` are versions to prefer.
+    """
+
+    packages: Packages
+    constraints: tuple[str, ...]
+    python: str
+    platform: str
+    exclude_newer: str = ""
+    keep: tuple[LockedPackage, ...] = ()
 
 
 def uv(arguments: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run uv to its end. It ends with us: Ctrl-C reaches it too, as it shares the terminal's process group."""
     from uv import find_uv_bin
 
-    environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
+    environment = {key: value for key, value in os.environ.items() if key not in NOT_FOR_LOCKS}
     # the lock says which interpreter and files; nothing may be fetched that it does not name
     environment |= {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
     return subprocess.run(
@@ -79,36 +113,44 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
-def resolve(
-    packages: Packages, constraints: list[str], python: str, platform: str, indexes: Indexes, offline: bool
-) -> list[LockedPackage]:
+def resolve(question: Question, indexes: Indexes, offline: bool) -> list[Wheel]:
     """The exact wheels for a set of requirements on one Python and platform, sorted by name."""
-    with tempfile.TemporaryDirectory(prefix="envctl-lock-") as folder:
-        project = Path(folder) / "pyproject.toml"
-        project.write_text(_project(packages, constraints, python, indexes), encoding="utf-8")
-        arguments = ["pip", "compile", "--quiet", "--format", "pylock.toml", "--only-binary", ":all:"]
-        arguments += [
-            "--python-version",
-            python,
-            "--python-platform",
-            platform,
-            "--no-header",
-            "--no-annotate",
-        ]
-        arguments += ["--offline"] if offline else []
-        done = uv([*arguments, "-o", "pylock.toml", "pyproject.toml"], cwd=Path(folder))
+    with tempfile.TemporaryDirectory(prefix="envctl-lock-") as name:
+        folder = Path(name)
+        (folder / "pyproject.toml").write_text(_project(question, indexes), encoding="utf-8")
+        if question.keep:
+            (folder / "pylock.toml").write_text(preferences(question), encoding="utf-8")
+        done = uv([*_compile(question, offline), "-o", "pylock.toml", "pyproject.toml"], cwd=folder)
         if done.returncode:
-            raise uv_error("lock", done, indexes, packages)
-        locked = tomllib.loads((Path(folder) / "pylock.toml").read_text(encoding="utf-8"))
-    ranks = _ranks(python, platform)
-    return sorted((_locked(table, packages, ranks) for table in locked["packages"]), key=lambda each: each.name)
+            raise uv_error("lock", done, indexes, question.packages)
+        locked = tomllib.loads((folder / "pylock.toml").read_text(encoding="utf-8"))
+        ranks = _ranks(question.python, question.platform)
+        found = [_chosen(table, question.packages, ranks, folder) for table in locked["packages"]]
+    return sorted(found, key=lambda each: each.name)
 
 
-def _project(packages: Packages, constraints: list[str], python: str, indexes: Indexes) -> str:
+def _compile(question: Question, offline: bool) -> list[str]:
+    arguments = ["pip", "compile", "--quiet", "--format", "pylock.toml", "--only-binary", ":all:", "--no-header"]
+    arguments += ["--no-annotate", "--python-version", question.python, "--python-platform", question.platform]
+    arguments += ["--exclude-newer", question.exclude_newer] if question.exclude_newer else []
+    return arguments + (["--offline"] if offline else [])
+
+
+def preferences(question: Question) -> str:
+    """An earlier answer in the form in which uv takes versions to prefer: its own last output (PEP 751)."""
+    lines = ['lock-version = "1.0"', 'created-by = "envctl"']
+    for each in question.keep:
+        wheel = f'{{ url = "file:///{quote(each.file)}", hashes = {{ sha256 = "{each.sha256}" }} }}'
+        lines += ["[[packages]]", f'name = "{each.name}"', f'version = "{each.version}"', f"wheels = [{wheel}]"]
+    return "\n".join(lines) + "\n"
+
+
+def _project(question: Question, indexes: Indexes) -> str:
     """A project file for uv: an index that is not the default serves only the packages assigned to it."""
-    lines = ["[project]", 'name = "envctl-environment"', 'version = "0"', f'requires-python = "=={python}.*"']
-    lines += [f"dependencies = {json.dumps(list(packages.requirements))}"]
-    lines += ["[tool.uv]", f"constraint-dependencies = {json.dumps(constraints)}"]
+    packages = question.packages
+    lines = ["[project]", 'name = "envctl-environment"', 'version = "0"']
+    lines += [f'requires-python = "=={question.python}.*"', f"dependencies = {json.dumps(list(packages.requirements))}"]
+    lines += ["[tool.uv]", f"constraint-dependencies = {json.dumps(list(question.constraints))}"]
     if packages.index:
         lines += [
             "[tool.uv.sources]",
@@ -143,7 +185,7 @@ def _file(wheel: dict[str, Any]) -> str:
     return str(wheel.get("name") or unquote(Path(urlsplit(wheel.get("url") or wheel["path"]).path).name))
 
 
-def _locked(table: dict[str, Any], packages: Packages, ranks: dict[Tag, int]) -> LockedPackage:
+def _chosen(table: dict[str, Any], packages: Packages, ranks: dict[Tag, int], folder: Path) -> Wheel:
     """The best wheel of a package; uv lists several where an index has a pure and a compiled one, say."""
     from packaging.utils import parse_wheel_filename
 
@@ -155,12 +197,15 @@ def _locked(table: dict[str, Any], packages: Packages, ranks: dict[Tag, int]) ->
             best = rank, wheel
     if best is None:
         raise HostLacks(f"{table['name']} {table['version']} has no wheel for this platform")
-    return LockedPackage(
+    wheel = best[1]
+    return Wheel(
         name=table["name"],
         version=table["version"],
-        file=_file(best[1]),
-        sha256=best[1]["hashes"]["sha256"],
+        file=_file(wheel),
+        sha256=wheel["hashes"]["sha256"],
         index=packages.index.get(table["name"], DEFAULT),
+        url=wheel.get("url") or (folder / wheel["path"]).resolve().as_uri(),
+        size=wheel.get("size"),
     )
 
 

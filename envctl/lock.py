@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+from packaging.version import Version
 
 from envctl.aliases import Indexes
-from envctl.errors import HostLacks
-from envctl.index import LockedPackage, resolve
+from envctl.errors import BadInput, HostLacks, Reason
+from envctl.index import LockedPackage, Question, resolve
 from envctl.solver import Stack
-from envctl.spec import ImageSpec, Packages
+from envctl.spec import ImageSpec
 from envctl.tree import cache_root, canonical_json, write_whole
 
-FORMAT = 1
+FORMAT = 2
 # Wheels are chosen for the oldest C library that today's engines are built for, not for this host's, so that the
 # same lock comes out everywhere. openvino's aarch64 wheels start at 2.35 (../shared/images.md, section 5).
 PLATFORMS = {"x86_64": ("x86_64-manylinux_2_28", (2, 28)), "aarch64": ("aarch64-manylinux_2_35", (2, 35))}
@@ -44,10 +49,42 @@ class Lock:
 
 
 def parse(text: str) -> Lock:
-    """The lock written in canonical JSON."""
-    data = json.loads(text)
+    """The lock written in canonical JSON; raises `BadInput` for anything else."""
+    try:
+        data = json.loads(text)
+        if data["format"] != FORMAT:
+            raise BadInput(f"this lock has format {data['format']}; this envctl reads format {FORMAT}")
+        return read(data)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput("this is not a lock of an environment", because=[Reason(text=repr(error))]) from error
+
+
+def read(data: dict[str, Any]) -> Lock:
+    """The lock in a JSON object. Raises `ValueError`, `KeyError` or `TypeError` where that is none."""
     packages = tuple(LockedPackage(**package) for package in data["packages"])
+    for package in packages:
+        _check(package)
+    names = [package.name for package in packages]
+    if names != sorted(set(names)):
+        raise ValueError("packages are not sorted by name, or one stands there twice")
+    if data["platform"] not in [platform for platform, _ in PLATFORMS.values()]:
+        raise ValueError(f"platform {data['platform']!r}")
+    if not re.fullmatch(r"3\.\d+", data["python"]):
+        raise ValueError(f"python {data['python']!r}")
     return Lock(python=data["python"], platform=data["platform"], packages=packages)
+
+
+def _check(package: LockedPackage) -> None:
+    """Raise `ValueError` for a package that no lock of ours can hold: its words become requirements and paths."""
+    from packaging.utils import parse_wheel_filename
+
+    name, version, _, _ = parse_wheel_filename(package.file)
+    if name != package.name or str(version) != str(Version(package.version)):
+        raise ValueError(f"{package.file} is not {package.name} {package.version}")
+    if not re.fullmatch(r"[0-9a-f]{64}", package.sha256):
+        raise ValueError(f"sha256 of {package.name}")
+    if type(package.size) is not int or package.size < 0 or not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", package.index):
+        raise ValueError(f"size or index of {package.name}")
 
 
 def platform_for(arch: str | None, glibc: str | None) -> str:
@@ -72,22 +109,44 @@ def find_or_make(
     say: Callable[[str], None],
 ) -> Lock:
     """The lock for a stack: the one kept from the last time the same was asked, or a new one from the index."""
-    packages = spec.packages(stack)
-    constraints = [name + ",".join(specs) for name, specs in sorted(stack.constraints.items())]
-    kept = cache_root() / "locks" / f"{_question(packages, constraints, stack.version('python'), platform)}.json"
-    if kept.is_file() and not refresh:
-        return parse(kept.read_text(encoding="utf-8"))
+    question = question_for(stack, spec, platform)
+    kept = cache_root() / "locks" / f"{_digest(question)}.json"
+    if not refresh and (found := _kept(kept)):
+        return found
     say(f"choosing and locking the packages of {spec.title} {stack.version(spec.engine)}")
-    locked = resolve(packages, constraints, stack.version("python"), platform, indexes, offline)
-    lock = Lock(python=stack.version("python"), platform=platform, packages=tuple(locked))
+    lock = make(question, indexes, offline=offline, say=say)
     write_whole(kept, lock.text())
     return lock
 
 
-def _question(packages: Packages, constraints: list[str], python: str, platform: str) -> str:
+def question_for(stack: Stack, spec: ImageSpec, platform: str) -> Question:
+    """What the index is asked for a stack."""
+    constraints = tuple(name + ",".join(specs) for name, specs in sorted(stack.constraints.items()))
+    packages = spec.packages(stack)
+    return Question(packages=packages, constraints=constraints, python=stack.version("python"), platform=platform)
+
+
+def make(question: Question, indexes: Indexes, *, offline: bool, say: Callable[[str], None]) -> Lock:
+    """The index's answer to a question."""
+    from envctl.upstream.sizes import with_sizes
+
+    wheels = resolve(question, indexes, offline)
+    packages = with_sizes(wheels, indexes, offline, say)
+    return Lock(python=question.python, platform=question.platform, packages=packages)
+
+
+def _kept(path: Path) -> Lock | None:
+    """The lock that was kept; one that is damaged or of another format is made anew."""
+    with suppress(OSError, UnicodeDecodeError, BadInput):
+        return parse(path.read_text(encoding="utf-8"))
+    return None
+
+
+def _digest(question: Question) -> str:
     """What the index is asked, as a digest: the same question is answered from the kept lock, without network."""
-    asked = canonical_json([FORMAT, packages.requirements, packages.index, constraints, python, platform])
-    return hashlib.sha256(asked.encode()).hexdigest()[:32]
+    packages = question.packages
+    asked = [FORMAT, packages.requirements, packages.index, question.constraints, question.python, question.platform]
+    return hashlib.sha256(canonical_json(asked).encode()).hexdigest()[:32]
 
 
 def write(lock: Lock, path: Path) -> None:

@@ -14,6 +14,7 @@ ENGINE_OPTIONS = {
     "trt-rtx": "tensorrt-rtx",
     "tf": "tensorflow",
     "ort": "onnxruntime",
+    "ort-gpu": "onnxruntime-gpu",
     "openvino": "openvino",
     "ncnn": "ncnn",
     "litert": "litert",

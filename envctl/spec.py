@@ -11,8 +11,10 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from envctl.errors import BadInput
+from envctl.request import Pin
 from envctl.solver import Stack
 from envctl.tree import payload
+from envctl.versions import Condition
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -24,10 +26,14 @@ BASES = "base"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Packages:
-    """The distributions of one environment: requirements, and the index alias of those not on the default one."""
+    """The distributions of one environment: requirements, and the index alias of those not on the default one.
+
+    `on` says for which side of an engine that comes for both: "cpu", "gpu", or "" for either.
+    """
 
     requirements: tuple[str, ...]
     index: dict[str, str]
+    on: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,8 +48,11 @@ class Types:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageSpec:
-    """One engine's file in `images/`. `variants` are (versions they are for, packages with {component} holes);
-    without `types` nothing is known of the element types it reads."""
+    """One engine's file in `images/`. `variants` are (versions they are for, packages with {component} holes).
+
+    Without an `adapter` its environment can be made, but no model converted or run with it. `also` are components of
+    the matrix that belong into every environment of it. Without `types` nothing is known of the element types it reads.
+    """
 
     engine: str
     option: str
@@ -55,17 +64,29 @@ class ImageSpec:
     domains: frozenset[str]
     variants: tuple[tuple[str, Packages], ...]
     types: tuple[Types, ...] = ()
+    also: tuple[str, ...] = ()
+
+    def with_company(self, pins: tuple[Pin, ...]) -> tuple[Pin, ...]:
+        """The pins, and one that any version fits for each component that belongs beside the engine."""
+        said = {pin.name for pin in pins}
+        any_version = Condition(any=(">=0",))
+        origin = f"images/{self.engine}.toml"
+        return pins + tuple(Pin(name=n, condition=any_version, said=origin) for n in self.also if n not in said)
 
     def packages(self, stack: Stack) -> Packages:
         """The distributions for a stack's versions."""
         version = Version(stack.version(self.engine))
         versions = {choice.name: choice.version for choice in stack.choices.values()}
         for when, packages in self.variants:
-            if SpecifierSet(when).contains(version, prereleases=True):
+            side = packages.on in ("", "gpu" if stack.on_gpu else "cpu")
+            if side and SpecifierSet(when).contains(version, prereleases=True):
                 filled = tuple(requirement.format_map(versions) for requirement in packages.requirements)
-                return Packages(requirements=filled, index=packages.index)
-        do = [f"versions it has a recipe for: {', '.join(when or 'all' for when, _ in self.variants)}"]
-        raise BadInput(f"images/{self.engine}.toml has no recipe for {self.engine} {version}", do=do)
+                return Packages(requirements=filled, index=packages.index, on=packages.on)
+        served = [" ".join(filter(None, (when or "all", each.on and f"on {each.on}"))) for when, each in self.variants]
+        what = f"images/{self.engine}.toml has no recipe for {self.engine} {version}"
+        if any(each.on for _, each in self.variants):
+            what += f" on {'gpu' if stack.on_gpu else 'cpu'}"
+        raise BadInput(what, do=[f"versions it has a recipe for: {', '.join(served)}"])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,11 +139,13 @@ def _spec(data: dict[str, Any]) -> ImageSpec:
             Types(when=it["when"], takes=tuple(it["takes"]), casts=dict(it["casts"]), source=it["source"])
             for it in data.get("types", ())
         ),
+        also=tuple(data.get("also", ())),
     )
 
 
 def _packages(table: dict[str, Any]) -> Packages:
-    return Packages(requirements=tuple(table["requirements"]), index=dict(table.get("index", {})))
+    index = dict(table.get("index", {}))
+    return Packages(requirements=tuple(table["requirements"]), index=index, on=table.get("on", ""))
 
 
 def bases() -> list[Base]:

@@ -19,7 +19,8 @@ def test_engine_has_matrix_spec_option_and_adapter(engine: str) -> None:
     read = spec.read_spec(engine)
     assert matrix.load().component(engine).kind == "engine"
     assert ENGINES[f"--{read.option}"] == engine
-    assert NEEDED <= functions(WORKER / "adapters" / f"{read.adapter}.py")
+    if read.adapter:  # without one its environment can be made, and no model converted
+        assert NEEDED <= functions(WORKER / "adapters" / f"{read.adapter}.py")
 
 
 @pytest.mark.parametrize("engine", spec.engines())

@@ -20,14 +20,16 @@ from tests import wheelhouse
 from tests.wheelhouse import Wheelhouse
 
 PLATFORM = "x86_64-manylinux_2_28"
+HASH = "00ff" * 16
 GOLDEN = """{
-  "format": 1,
+  "format": 2,
   "packages": [
     {
       "file": "plain-2.0-py3-none-any.whl",
       "index": "pypi",
       "name": "plain",
-      "sha256": "00ff",
+      "sha256": "00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff",
+      "size": 123,
       "version": "2.0"
     }
   ],
@@ -65,7 +67,9 @@ def kept() -> list[Path]:
 
 
 def test_a_lock_is_canonical_json() -> None:
-    package = LockedPackage(name="plain", version="2.0", file="plain-2.0-py3-none-any.whl", sha256="00ff", index="pypi")
+    package = LockedPackage(
+        name="plain", version="2.0", file="plain-2.0-py3-none-any.whl", size=123, sha256=HASH, index="pypi"
+    )
     made = Lock(python="3.11", platform=PLATFORM, packages=(package,))
     assert made.text() == GOLDEN
     assert made.digest == hashlib.sha256(GOLDEN.encode()).hexdigest()
@@ -173,5 +177,5 @@ def test_a_constraint_of_the_stack_holds_below_the_engine(house: Wheelhouse) -> 
 def test_the_written_lock_is_what_was_given(tmp_path: Path) -> None:
     made = lock.parse(GOLDEN)
     lock.write(made, tmp_path / "deep" / "env.lock")
-    assert json.loads((tmp_path / "deep" / "env.lock").read_text())["packages"][0]["sha256"] == "00ff"
+    assert json.loads((tmp_path / "deep" / "env.lock").read_text())["packages"][0]["sha256"] == HASH
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["env.lock"]

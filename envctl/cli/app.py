@@ -15,6 +15,7 @@ COMMANDS = {
     "run": "Convert, run and verify a model in a pinned environment.",
     "doctor": "Say what is broken on this machine, what mends it, and what runs here.",
     "resolve": "Find one consistent stack for a machine, or the proof that there is none.",
+    "lock": "Lock environments: stack, base and every package with its hash, in one file.",
     "matrix": "Show and check the facts that envctl knows.",
     "explain": "Find the cause of an error in a log, with its fix.",
     "base": "Make a base image for the docker runner from Debian packages.",

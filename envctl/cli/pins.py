@@ -8,7 +8,7 @@ from envctl.errors import BadInput
 from envctl.request import ENGINE_OPTIONS, Pin
 from envctl.versions import parse_pin
 
-# option -> name in the matrix
+# option -> name in the matrix; those of ENGINES name engines
 ENGINES = {f"--{option}": name for option, name in ENGINE_OPTIONS.items()}
 COMPONENTS = {"--cuda": "cuda", "--cudnn": "cudnn", "--python": "python"}
 

@@ -31,6 +31,7 @@ def resolve(
     trt_rtx: options.TrtRtx = None,
     tf: options.Tf = None,
     ort: options.Ort = None,
+    ort_gpu: options.OrtGpu = None,
     openvino: options.OpenVino = None,
     ncnn: options.Ncnn = None,
     litert: options.LiteRt = None,
@@ -53,8 +54,8 @@ def resolve(
     from envctl.workflow.resolve import runnable
 
     given = {
-        "--trt": trt, "--trt-rtx": trt_rtx, "--tf": tf, "--ort": ort, "--openvino": openvino, "--ncnn": ncnn,
-        "--litert": litert, "--mxnet": mxnet, "--cuda": cuda, "--cudnn": cudnn, "--python": python,
+        "--trt": trt, "--trt-rtx": trt_rtx, "--tf": tf, "--ort": ort, "--ort-gpu": ort_gpu, "--openvino": openvino,
+        "--ncnn": ncnn, "--litert": litert, "--mxnet": mxnet, "--cuda": cuda, "--cudnn": cudnn, "--python": python,
     }  # fmt: skip
     screen = Screen(as_json)
     with guarded(screen):

@@ -15,6 +15,7 @@ from envctl.cli.screen import Screen, guarded
 from envctl.errors import BadInput
 
 if TYPE_CHECKING:
+    from envctl.lockfile import LockFile
     from envctl.workflow.ask import Ask, Precision, Task
 
 
@@ -60,6 +61,7 @@ def run(
     trt_rtx: options.TrtRtx = None,
     tf: options.Tf = None,
     ort: options.Ort = None,
+    ort_gpu: options.OrtGpu = None,
     openvino: options.OpenVino = None,
     ncnn: options.Ncnn = None,
     litert: options.LiteRt = None,
@@ -70,22 +72,25 @@ def run(
     gpu: options.Gpu = None,
     pin: options.Pins = [],  # noqa: B006
     runner: Annotated[str, typer.Option("--runner", help="auto, local or docker.")] = "auto",
-    index: Annotated[list[str], typer.Option("--index", metavar="ALIAS=URL", help="Address of an index.")] = [],  # noqa: B006
-    offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
+    index: options.Index = [],  # noqa: B006
+    offline: options.Offline = False,
+    lock: Annotated[Path | None, typer.Option("--lock", metavar="FILE", help="Use this lock's environment.")] = None,
     refresh_lock: Annotated[bool, typer.Option("--refresh-lock", help="Resolve packages anew.")] = False,
 ) -> None:
     """Convert, run and verify a model in a pinned environment. 8.6 means the newest 8.6.x that fits."""
     engines = {
-        "--trt": trt, "--trt-rtx": trt_rtx, "--tf": tf, "--ort": ort, "--openvino": openvino, "--ncnn": ncnn,
-        "--litert": litert, "--mxnet": mxnet, "--cuda": cuda, "--cudnn": cudnn, "--python": python,
+        "--trt": trt, "--trt-rtx": trt_rtx, "--tf": tf, "--ort": ort, "--ort-gpu": ort_gpu, "--openvino": openvino,
+        "--ncnn": ncnn, "--litert": litert, "--mxnet": mxnet, "--cuda": cuda, "--cudnn": cudnn, "--python": python,
     }  # fmt: skip
 
     def ask(task: Task, **chosen: Any) -> Ask:
         from envctl.cli.pins import engine_and_pins
         from envctl.workflow.ask import Ask
 
-        engine, pins = engine_and_pins(engines, pin)
+        locked = _locked(lock, [*filter(None, engines.values()), *pin, *(["--refresh-lock"] if refresh_lock else [])])
+        engine, pins = (locked.request.engine, ()) if locked else engine_and_pins(engines, pin)
         environment: dict[str, Any] = {
+            "lock": locked,
             "runner": runner,
             "index": tuple(index),
             "offline": offline,
@@ -95,6 +100,18 @@ def run(
         return Ask(task=task, engine=engine, pins=pins, **environment, **chosen)
 
     ctx.obj = ask
+
+
+def _locked(path: Path | None, said: list[str]) -> LockFile | None:
+    """The lock file that was named; pins beside it would say the same twice, or something else."""
+    if path is None:
+        return None
+    if said:
+        do = ["leave the pins out, or --lock", "or lock them: envctl lock"]
+        raise BadInput(f"--lock says all versions; {', '.join(said)} was given too", do=do)
+    from envctl.lockfile import load
+
+    return load(path)
 
 
 @app.command()

@@ -73,7 +73,7 @@ class Simple:
 
     def _address(self, alias: str, wanted: str) -> str:
         if alias not in self._addresses:
-            address = (self.indexes.address(alias, wanted) or _default()).rstrip("/")
+            address = (self.indexes.address(alias, wanted) or default_address()).rstrip("/")
             self._addresses[alias] = self._web.without_user(address)
         return self._addresses[alias]
 
@@ -103,7 +103,7 @@ class Simple:
         return answer.text
 
 
-def _default() -> str:
+def default_address() -> str:
     """The default index as uv has it configured (environment, uv.toml, or its own default)."""
     with tempfile.TemporaryDirectory(prefix="envctl-index-") as folder:
         (Path(folder) / "none.in").write_text("", encoding="utf-8")

@@ -26,7 +26,7 @@ class NotThereError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """An answer's address (after redirects), media type and bytes; `total` is the file's size when a piece came."""
+    """An answer's address (after redirects), media type, bytes; `total`: the file's size when a piece or head came."""
 
     url: str
     kind: str
@@ -55,15 +55,26 @@ class Web:
 
     def get(self, url: str, accept: str = "*/*", span: tuple[int, int] | None = None) -> Answer:
         """What is there, or its bytes from one offset up to another. Raises `NotThereError`, `Malformed`, `OSError`."""
+        request = self.request(url, accept)
+        if span:
+            request.add_header("Range", f"bytes={span[0]}-{span[1] - 1}")
+        return _patiently(request)
+
+    def size(self, url: str) -> int | None:
+        """The length of a file in bytes, None where the server does not say it. Raises as `get` does."""
+        request = self.request(url)
+        request.method = "HEAD"
+        return _patiently(request).total or None
+
+    def request(self, url: str, accept: str = "*/*") -> urllib.request.Request:
+        """A request as this host is asked, with its user and password. Raises `OSError` for another scheme."""
         if urlsplit(url).scheme not in ("http", "https"):
             raise OSError(f"{urlsplit(url).scheme or 'this'} is no scheme of an index's address")
         request = urllib.request.Request(url, headers={"Accept": accept, "User-Agent": "envctl"})
-        if span:
-            request.add_header("Range", f"bytes={span[0]}-{span[1] - 1}")
         user = self._users.get(urlsplit(url).netloc)
         if user:  # not for the hosts that a redirect leads to
             request.add_unredirected_header("Authorization", f"Basic {b64encode(unquote(user).encode()).decode()}")
-        return _patiently(request)
+        return request
 
 
 def _patiently(request: urllib.request.Request) -> Answer:
@@ -89,6 +100,7 @@ def _once(request: urllib.request.Request) -> Answer:
             body = response.read(LARGEST + 1)
             url, kind = response.url, response.headers.get_content_type()
             size = re.fullmatch(r"bytes \d+-\d+/(\d+)", response.headers.get("Content-Range") or "")
+            length = re.fullmatch(r"\d+", response.headers.get("Content-Length") or "")
     except urllib.error.HTTPError as error:
         if error.code in GONE:
             raise NotThereError("the server has no such page") from error
@@ -97,4 +109,6 @@ def _once(request: urllib.request.Request) -> Answer:
         raise OSError(repr(error)) from error
     if len(body) > LARGEST:
         raise Malformed(f"the answer is larger than {LARGEST >> 20} MiB")
+    if request.get_method() == "HEAD":
+        return Answer(url=url, kind=kind, body=b"", total=int(length[0]) if length else 0)
     return Answer(url=url, kind=kind, body=body, total=int(size[1]) if piece and size else 0)

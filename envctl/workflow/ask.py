@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from envctl.request import Pin
 
 if TYPE_CHECKING:
+    from envctl.lockfile import LockFile
     from envctl.workflow.plan import Plan
 
 Task = Literal["convert", "infer", "verify", "command"]
@@ -17,7 +18,10 @@ Precision = Literal["fp32", "fp16", "bf16", "int8"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ask:
-    """One `envctl run`: the engine, the pins, the task and its options. Sizes are bytes, times seconds."""
+    """One `envctl run`: the engine, the pins, the task and its options. Sizes are bytes, times seconds.
+
+    With a `lock` its target for this host is used as it is, and there are no pins.
+    """
 
     task: Task
     engine: str
@@ -45,6 +49,7 @@ class Ask:
     refresh: bool = False
     record: bool = False
     index: tuple[str, ...] = ()
+    lock: LockFile | None = None
 
 
 class Listener(Protocol):

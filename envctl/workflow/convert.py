@@ -67,6 +67,9 @@ class Work:
 def check_target(ask: Ask, facts: ModelFacts) -> None:
     """Raise before anything is made when the answer could not be delivered."""
     spec = read_spec(ask.engine)
+    if not spec.adapter:
+        do = ["its environment can be locked (envctl lock) and used by a command of yours (envctl run … -- COMMAND)"]
+        raise BadInput(f"envctl cannot convert or run models with {spec.title} yet", do=do)
     if facts.format not in spec.formats:
         raise BadInput(f"{spec.title} does not read {facts.format} models")
     if ask.task == "infer" and spec.runs_on != "cpu":

@@ -12,6 +12,7 @@ from envctl.errors import BadInput, HostLacks, NoStack, Reason
 from envctl.evidence import refuted
 from envctl.explain import no_stack
 from envctl.host import HostFacts
+from envctl.lock import Lock
 from envctl.matrix import Matrix
 from envctl.model import ModelFacts
 from envctl.question import OTHER_SYSTEMS
@@ -28,13 +29,15 @@ REFERENCE = "onnxruntime"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """A stack and what it will be made of. `base` is the image a container would stand on."""
+    """A stack and what it will be made of. `base` is the image a container would stand on; `locked` its environment
+    where a lock file gives it."""
 
     stack: Stack
     spec: ImageSpec
     packages: Packages
     glibc: str | None
     base: str
+    locked: Lock | None = None
 
     @property
     def title(self) -> str:
@@ -92,7 +95,7 @@ def plan(
     deferred = frozenset(name for name in (*HOST_FACTS, "opset", "ir") if name not in known)
     request = Request(
         engine=engine,
-        pins=pins,
+        pins=spec.with_company(pins),
         known=known,
         deferred=deferred,
         foreign=OTHER_SYSTEMS,
@@ -117,12 +120,17 @@ def plan_target(matrix: Matrix, ask: Ask, known: dict[str, Known], runner: Runne
     """The stack for what was asked, checked against what the engine can read and compute in."""
     measured = refuted(evidence.read(), model.sha256 if model else "", ask.precision or "fp32")
     found = plan(matrix, ask.engine, ask.pins, known, runner, measured)
+    check_target(found, ask, model)
+    return found
+
+
+def check_target(found: Plan, ask: Ask, model: ModelFacts | None) -> None:
+    """Raise when the engine cannot do what was asked."""
     if ask.precision and ask.precision not in found.spec.precisions:
         do = [f"{found.spec.title} offers: {', '.join(found.spec.precisions)}"]
         raise BadInput(f"{found.spec.title} cannot be asked for {ask.precision} here", do=do)
     if model:
         _check_domains(found.spec, model)
-    return found
 
 
 def plan_reference(matrix: Matrix, known: dict[str, Known], runner: Runner, model: ModelFacts) -> Plan:

@@ -12,6 +12,7 @@ from envctl.host import HostFacts, interpreters
 from envctl.job import Result
 from envctl.lock import Lock
 from envctl.request import Pin
+from envctl.solver import Stack
 from envctl.workflow.ask import Ask, Listener
 from envctl.workflow.plan import Plan
 
@@ -28,22 +29,27 @@ def prepare(
     plan: Plan, pins: tuple[Pin, ...], ask: Ask, host: HostFacts, indexes: Indexes, listener: Listener
 ) -> Prepared:
     """The environment of a plan, found or made. `pins` are those that must show in it."""
-    platform = lock.platform_for(host.value("arch"), plan.glibc or host.value("glibc"))
-    locked = lock.find_or_make(
-        plan.stack, plan.spec, platform, indexes, offline=ask.offline, refresh=ask.refresh, say=listener.say
-    )
-    check_pins_took_effect(pins, plan, locked)
+    locked = plan.locked or _lock(plan, ask, host, indexes, listener)
+    check_pins_took_effect(pins, plan.stack, locked)
     interpreter = environment.interpreter_for(locked.python, interpreters())
     made = environment.find_or_make(locked, interpreter, indexes, offline=ask.offline, say=listener.say)
     return Prepared(plan=plan, environment=made)
 
 
-def check_pins_took_effect(pins: tuple[Pin, ...], plan: Plan, locked: Lock) -> None:
+def _lock(plan: Plan, ask: Ask, host: HostFacts, indexes: Indexes, listener: Listener) -> Lock:
+    """The lock of a plan: the kept one, or a new one from the index."""
+    platform = lock.platform_for(host.value("arch"), plan.glibc or host.value("glibc"))
+    return lock.find_or_make(
+        plan.stack, plan.spec, platform, indexes, offline=ask.offline, refresh=ask.refresh, say=listener.say
+    )
+
+
+def check_pins_took_effect(pins: tuple[Pin, ...], stack: Stack, locked: Lock) -> None:
     """Raise `BadInput` for a pin on something that is not in the environment: a typing error would pass in silence."""
     for pin in pins:
-        if pin.name in plan.stack.choices or locked.version(pin.name):
+        if pin.name in stack.choices or locked.version(pin.name):
             continue
-        names = sorted({*plan.stack.choices, *(package.name for package in locked.packages)})
+        names = sorted({*stack.choices, *(package.name for package in locked.packages)})
         do = [f"it holds: {', '.join(names)}"]
         raise BadInput(f"{pin.said}: nothing in this environment is called {pin.name!r}", do=do)
 

@@ -18,8 +18,9 @@ from envctl.runner import Runner
 from envctl.tree import cache_root, disk_errors
 from envctl.workflow import convert
 from envctl.workflow.ask import Ask, Listener
+from envctl.workflow.locked import plan_locked
 from envctl.workflow.outcome import Outcome
-from envctl.workflow.plan import Plan, choose_runner, known_facts, plan_reference, plan_target
+from envctl.workflow.plan import Plan, check_target, choose_runner, known_facts, plan_reference, plan_target
 from envctl.workflow.prepare import Prepared, prepare
 from envctl.workflow.record import record
 
@@ -59,7 +60,7 @@ def command(ask: Ask, arguments: list[str], listener: Listener) -> int:
     """Run a program inside the environment; its own exit code comes back."""
     host = host_module.read_host()
     runner, _ = choose_runner(ask.runner)
-    plan = plan_target(matrix.load(), ask, known_facts(host, runner, None, ask.gpu), runner, None)
+    plan = _target(matrix.load(), ask, host, runner, None)
     prepared = _carry_out("target", plan, ask, host, listener)
     listener.say("")
     return runner.command(arguments, prepared.environment)
@@ -76,7 +77,7 @@ def _plan_and_prepare(
 ) -> None:
     """The target's environment and, where outputs will be compared, the reference's. Both are planned first."""
     facts = matrix.load()
-    target = plan_target(facts, ask, known_facts(host, runner, outcome.model, ask.gpu), runner, outcome.model)
+    target = _target(facts, ask, host, runner, outcome.model)
     reference = None
     if convert.will_compare(ask, host) and outcome.model:
         source = convert.reference_for(ask, outcome.model)
@@ -84,6 +85,18 @@ def _plan_and_prepare(
     outcome.target = _carry_out("target", target, ask, host, listener)
     if reference:
         outcome.reference = _carry_out("reference", reference, ask, host, listener)
+
+
+def _target(
+    facts: matrix.Matrix, ask: Ask, host: host_module.HostFacts, runner: Runner, model: ModelFacts | None
+) -> Plan:
+    """The plan for what was asked, or for what the lock says."""
+    known = known_facts(host, runner, model, ask.gpu)
+    if ask.lock is None:
+        return plan_target(facts, ask, known, runner, model)
+    found = plan_locked(facts, ask.lock, known, runner, host)
+    check_target(found, ask, model)
+    return found
 
 
 def _carry_out(role: str, plan: Plan, ask: Ask, host: host_module.HostFacts, listener: Listener) -> Prepared:
