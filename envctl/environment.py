@@ -1,7 +1,7 @@
-"""Lock -> something that can run: a virtual environment, kept under the lock's digest, whole or not there.
+"""Lock -> something that can run, kept under the lock's digest, whole or not there.
 
-environments/<key>/venv/         the environment; its scripts find their interpreter beside them
-environments/<key>/container/    the same environment's bin/ and pyvenv.cfg for the CPython of a base image
+environments/<key>/venv/         for the local runner: a virtual environment; scripts find their interpreter beside them
+environments/<key>/prefix/       for containers: the folder to mount at PREFIX, the same files as in the lock's image
 environments/<key>/lock.json     what is in it
 environments/<key>.partial-…/    one that is being made; the next maker removes what a killed one left
 """
@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from envctl.aliases import Indexes
 from envctl.errors import HostLacks, Reason
@@ -23,16 +23,18 @@ from envctl.index import install, uv, uv_error
 from envctl.lock import Lock
 from envctl.tree import cache_root, disk_errors
 
-# Where an environment stands inside a container; part of its identity there.
-PREFIX = "/opt/env"
+if TYPE_CHECKING:
+    from envctl.oci.base_image import BaseImage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Environment:
-    """An environment that is complete: its lock and its folder."""
+    """An environment that is complete: its lock and its folder. `image` is the id of an image that the local Docker
+    has and that holds the same files, "" when there is none."""
 
     lock: Lock
     folder: Path
+    image: str = ""
 
     @property
     def python(self) -> Path:
@@ -41,17 +43,72 @@ class Environment:
 
     @property
     def library(self) -> Path:
-        """The folder that holds `pythonX.Y/site-packages`."""
+        """The folder that holds `pythonX.Y/site-packages` on this host."""
         return self.folder / "venv" / "lib"
+
+    @property
+    def prefix(self) -> Path:
+        """The folder that a container sees at PREFIX."""
+        return self.folder / "prefix"
 
 
 def find_or_make(
     lock: Lock, interpreter: Path, indexes: Indexes, *, offline: bool, say: Callable[[str], None]
 ) -> Environment:
     """The environment of a lock. Makers of the same one wait for each other; a finished one is found without a lock."""
-    folder = cache_root() / "environments" / _key(lock, interpreter)
-    environment = Environment(lock=lock, folder=folder)
-    if _is_whole(environment):
+    environment = Environment(lock=lock, folder=cache_root() / "environments" / _key(lock, str(interpreter)))
+
+    def fill(partial: Path) -> None:
+        _fill(partial, lock, interpreter, indexes, offline)
+
+    return _found_or_made(environment, lambda: os.access(environment.python, os.X_OK), fill, say)
+
+
+def find_or_stage(
+    lock: Lock, base: BaseImage, indexes: Indexes, *, offline: bool, say: Callable[[str], None]
+) -> Environment:
+    """The environment of a lock for containers of a base: the image when Docker has it, else the folder to mount."""
+    from envctl.oci import wheels
+    from envctl.oci.assemble import Recipe
+    from envctl.oci.contents import Contents
+    from envctl.oci.staged import stage
+
+    folder = cache_root() / "environments" / _key(lock, base.identity)
+    environment = Environment(lock=lock, folder=folder, image=_built(lock, base))
+
+    def bring() -> dict[str, Path]:
+        return wheels.bring(lock, indexes, (), offline=offline, say=say)
+
+    def fill(partial: Path) -> None:
+        (partial / "prefix").mkdir()
+        contents = Contents(lock, base, Recipe(lock=lock, base=base).place, bring, say)
+        stage(contents, partial / "prefix")
+
+    if environment.image:
+        return environment
+    return _found_or_made(environment, environment.prefix.is_dir, fill, say)
+
+
+def _built(lock: Lock, base: BaseImage) -> str:
+    """The id of the lock's image in Docker. What it must be is known here: a label alone would prove nothing."""
+    from envctl.oci import daemon
+    from envctl.oci.assemble import Recipe, known
+
+    image = known(Recipe(lock=lock, base=base))
+    ids = (image.config_descriptor.digest, image.digest) if image else ()
+    return next((each for each in ids if daemon.image(each)), "")
+
+
+def _found_or_made(
+    environment: Environment, whole: Callable[[], bool], fill: Callable[[Path], None], say: Callable[[str], None]
+) -> Environment:
+    """The environment; makers of the same one wait for each other."""
+    folder = environment.folder
+
+    def found() -> bool:
+        return (folder / "lock.json").is_file() and whole()
+
+    if found():
         return environment
     from filelock import FileLock
 
@@ -62,8 +119,8 @@ def find_or_make(
             say("waiting for another envctl that makes the same environment")
             guard.acquire()
         try:
-            if not _is_whole(environment):
-                _make(environment, interpreter, indexes, offline, say)
+            if not found():
+                _make(environment, fill, say)
         finally:
             guard.release()
     return environment
@@ -80,20 +137,12 @@ def _try(guard: object) -> bool:
     return True
 
 
-def _key(lock: Lock, interpreter: Path) -> str:
-    """Digest of the lock and, as the environment links to it, of the interpreter."""
-    interpreter_key = hashlib.sha256(str(interpreter).encode()).hexdigest()
-    return f"{lock.digest[:24]}-{interpreter_key[:8]}"
+def _key(lock: Lock, under: str) -> str:
+    """Digest of the lock and of what it stands on: an interpreter's path, or a base."""
+    return f"{lock.digest[:24]}-{hashlib.sha256(under.encode()).hexdigest()[:8]}"
 
 
-def _is_whole(environment: Environment) -> bool:
-    """Whether it was finished (it has its final name only then) and its interpreter is still there."""
-    return (environment.folder / "lock.json").is_file() and os.access(environment.python, os.X_OK)
-
-
-def _make(
-    environment: Environment, interpreter: Path, indexes: Indexes, offline: bool, say: Callable[[str], None]
-) -> None:
+def _make(environment: Environment, fill: Callable[[Path], None], say: Callable[[str], None]) -> None:
     prefix = f"{environment.folder.name}.partial-"
     for left in environment.folder.parent.glob(f"{prefix}*"):
         shutil.rmtree(left, ignore_errors=True)
@@ -101,7 +150,10 @@ def _make(
     partial = Path(tempfile.mkdtemp(dir=environment.folder.parent, prefix=prefix))
     try:
         say(f"making an environment of {len(environment.lock.packages)} packages for CPython {environment.lock.python}")
-        _fill(partial, environment.lock, interpreter, indexes, offline)
+        fill(partial)
+        (partial / "lock.json").write_text(environment.lock.text(), encoding="utf-8")
+        for path in (partial, partial / "lock.json"):  # whatever the umask is: see `_let_others_read`
+            path.chmod(0o755 if path.is_dir() else 0o644)
         shutil.rmtree(environment.folder, ignore_errors=True)
         partial.rename(environment.folder)
     except BaseException:
@@ -116,8 +168,6 @@ def _fill(partial: Path, lock: Lock, interpreter: Path, indexes: Indexes, offlin
     if done.returncode:
         raise uv_error("make a virtual environment for", done, indexes)
     install(venv / "bin" / "python", list(lock.packages), indexes, partial, offline)
-    _write_container_side(partial, lock)
-    (partial / "lock.json").write_text(lock.text(), encoding="utf-8")
     _let_others_read(partial)
 
 
@@ -129,20 +179,6 @@ def _let_others_read(folder: Path) -> None:
             wanted = mode | (0o555 if mode & 0o100 else 0o444)
             if mode != wanted:  # the file may be uv's own, linked here
                 path.chmod(wanted)
-
-
-def _write_container_side(folder: Path, lock: Lock) -> None:
-    """The parts of a virtual environment that name an interpreter, once more for /usr/bin/pythonX.Y of a base."""
-    scripts = folder / "container" / "bin"
-    scripts.mkdir(parents=True)
-    for script in (folder / "venv" / "bin").iterdir():
-        if not re.match(r"python|(de)?activate|.*\.bat$", script.name):
-            shutil.copy2(script, scripts / script.name, follow_symlinks=False)
-    (scripts / "python").symlink_to(f"/usr/bin/python{lock.python}")
-    for name in ("python3", f"python{lock.python}"):
-        (scripts / name).symlink_to("python")
-    config = f"home = /usr/bin\ninclude-system-site-packages = false\nversion = {lock.python}\n"
-    (folder / "container" / "pyvenv.cfg").write_text(config, encoding="utf-8")
 
 
 def interpreter_for(python: str, found: dict[str, Path]) -> Path:

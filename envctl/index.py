@@ -103,11 +103,11 @@ def uv(arguments: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        preexec_fn=_die_with_parent,
+        preexec_fn=die_with_parent,
     )
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Have the kernel end this process with the one that started it (prctl's PR_SET_PDEATHSIG, Linux)."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
@@ -117,23 +117,28 @@ def resolve(question: Question, indexes: Indexes, offline: bool) -> list[Wheel]:
     """The exact wheels for a set of requirements on one Python and platform, sorted by name."""
     with tempfile.TemporaryDirectory(prefix="envctl-lock-") as name:
         folder = Path(name)
-        (folder / "pyproject.toml").write_text(_project(question, indexes), encoding="utf-8")
         if question.keep:
             (folder / "pylock.toml").write_text(preferences(question), encoding="utf-8")
-        done = uv([*_compile(question, offline), "-o", "pylock.toml", "pyproject.toml"], cwd=folder)
-        if done.returncode:
-            raise uv_error("lock", done, indexes, question.packages)
-        locked = tomllib.loads((folder / "pylock.toml").read_text(encoding="utf-8"))
+        tables = _compiled(folder, question, indexes, [], offline)
         ranks = _ranks(question.python, question.platform)
-        found = [_chosen(table, question.packages, ranks, folder) for table in locked["packages"]]
+        found = [_chosen(table, question.packages, ranks, folder) for table in tables]
     return sorted(found, key=lambda each: each.name)
 
 
-def _compile(question: Question, offline: bool) -> list[str]:
+def _compiled(
+    folder: Path, question: Question, indexes: Indexes, options: list[str], offline: bool
+) -> list[dict[str, Any]]:
+    """The packages of the pylock that uv writes for these requirements (PEP 751)."""
+    (folder / "pyproject.toml").write_text(_project(question, indexes), encoding="utf-8")
     arguments = ["pip", "compile", "--quiet", "--format", "pylock.toml", "--only-binary", ":all:", "--no-header"]
     arguments += ["--no-annotate", "--python-version", question.python, "--python-platform", question.platform]
     arguments += ["--exclude-newer", question.exclude_newer] if question.exclude_newer else []
-    return arguments + (["--offline"] if offline else [])
+    arguments += [*options, *(["--offline"] if offline else [])]
+    done = uv([*arguments, "-o", "pylock.toml", "pyproject.toml"], cwd=folder)
+    if done.returncode:
+        raise uv_error("lock", done, indexes, question.packages)
+    tables: list[dict[str, Any]] = tomllib.loads((folder / "pylock.toml").read_text(encoding="utf-8"))["packages"]
+    return tables
 
 
 def preferences(question: Question) -> str:
@@ -179,6 +184,26 @@ def _ranks(python: str, platform: str) -> dict[Tag, int]:
     interpreter = f"cp{version[0]}{version[1]}"
     tags = [*cpython_tags(version, platforms=platforms), *compatible_tags(version, interpreter, platforms)]
     return {tag: rank for rank, tag in reversed(list(enumerate(tags)))}
+
+
+def links(locked: list[LockedPackage], python: str, platform: str, indexes: Indexes, offline: bool) -> dict[str, str]:
+    """Where the index says that each locked wheel lies: an address, or a path here, by the wheel's hash."""
+    wanted = Packages(
+        requirements=tuple(f"{package.name}=={package.version}" for package in locked),
+        index={package.name: package.index for package in locked if package.index != DEFAULT},
+    )
+    found = {}
+    with tempfile.TemporaryDirectory(prefix="envctl-links-") as folder:
+        question = Question(packages=wanted, constraints=(), python=python, platform=platform)
+        tables = _compiled(Path(folder), question, indexes, ["--no-deps"], offline)
+        for wheel in (wheel for table in tables for wheel in table.get("wheels", [])):
+            found[wheel["hashes"]["sha256"]] = str(wheel.get("url") or Path(folder, wheel["path"]).resolve())
+    for package in locked:
+        if package.sha256 not in found:
+            because = [Reason(text=f"no file of {package.name} {package.version} has that hash", source=package.index)]
+            do = ["lock again: the release was removed, or its files were changed", *ways_out(package.index)]
+            raise HostLacks(f"the index ({package.index}) does not have {package.file}", because=because, do=do)
+    return found
 
 
 def _file(wheel: dict[str, Any]) -> str:

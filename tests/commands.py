@@ -23,6 +23,7 @@ COMMANDS = (
     ["resolve"],
     ["doctor"],
     ["explain"],
+    ["build"],
     ["base"],
 )
 

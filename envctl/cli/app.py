@@ -18,6 +18,7 @@ COMMANDS = {
     "lock": "Lock environments: stack, base and every package with its hash, in one file.",
     "matrix": "Show and check the facts that envctl knows.",
     "explain": "Find the cause of an error in a log, with its fix.",
+    "build": "Make the image of an environment: the same bits everywhere.",
     "base": "Make a base image for the docker runner from Debian packages.",
 }
 

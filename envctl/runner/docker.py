@@ -1,5 +1,5 @@
-"""Workers in containers: no network, read-only root, no capabilities, an ordinary user, caps; the environment is
-mounted read-only into a base image, so that nothing has to be baked to run something once."""
+"""Workers in containers: no network, read-only root, no capabilities, an ordinary user, caps; the environment's image
+where it was built, else its files mounted read-only into a base, so that nothing has to be baked to run it once."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from envctl.environment import PREFIX, Environment
+from envctl.aliases import Indexes
+from envctl.environment import Environment, find_or_stage
 from envctl.errors import HostLacks, Reason
-from envctl.host import interpreters
 from envctl.job import Job, Result
+from envctl.lock import Lock
+from envctl.oci import PREFIX
 from envctl.runner import VARIABLES, WORKER
 from envctl.runner.outcome import outcome, write_reproduce
 from envctl.spec import Base, base_for, bases
@@ -62,27 +65,32 @@ class DockerRunner:
         return None
 
     def pythons(self) -> dict[str, str]:
-        here = interpreters()
-        return {base.python: base.tag for base in bases() if base.tag in self.present and base.python in here}
+        return {base.python: base.tag for base in bases() if base.tag in self.present}
 
     def glibc(self, python: str) -> str | None:
         base = base_for(python)
         return base.glibc if base else None
 
+    def environment(self, lock: Lock, indexes: Indexes, *, offline: bool, say: Callable[[str], None]) -> Environment:
+        from envctl.oci.local_base import from_daemon
+
+        base = from_daemon(_base(lock).tag, lock.python, say)
+        return find_or_stage(lock, base, indexes, offline=offline, say=say)
+
     def run(self, job: Job, environment: Environment) -> Result:
         from docker.errors import APIError
 
-        base = _base(environment)
+        image = self._image(environment)
         _hand_over(job.folder)
         source = f"/source/{job.source.name}"
         inside = [f"{PREFIX}/bin/python", "-I", "/opt/worker", "/job", source, "--contained"]
         _check_readable(job)
         mounts = _mounts(job, environment)
-        write_reproduce(job, _as_command(base.tag, inside, mounts, job), {})
+        write_reproduce(job, _as_command(image, inside, mounts, job), {})
         name = f"envctl-{os.urandom(8).hex()}"
         self.running.add(name)
         try:
-            return self._to_its_end(job, self._start(name, base, inside, _shut_in(job, mounts)))
+            return self._to_its_end(job, self._start(name, image, inside, _shut_in(job, mounts)))
         except APIError:
             if not self.stopped:
                 raise
@@ -91,14 +99,16 @@ class DockerRunner:
             self.running.discard(name)
             self._remove(name)
 
-    def _start(self, name: str, base: Base, inside: list[str], options: dict[str, Any]) -> Any:
+    def _image(self, environment: Environment) -> str:
+        """The image to start: the environment's own, else the base that it is mounted into."""
+        return environment.image or self.present[_base(environment.lock).tag]
+
+    def _start(self, name: str, image: str, inside: list[str], options: dict[str, Any]) -> Any:
         from docker.errors import APIError
 
         labels = {LABEL: str(os.getpid())}
         try:
-            container = self.client.containers.create(
-                self.present[base.tag], inside, name=name, labels=labels, **options
-            )
+            container = self.client.containers.create(image, inside, name=name, labels=labels, **options)
             if not self.stopped:
                 container.start()
         except APIError as error:
@@ -134,7 +144,7 @@ class DockerRunner:
         name = f"envctl-{os.urandom(8).hex()}"
         flags += ["--name", name, "--label", f"{LABEL}={os.getpid()}"]
         try:
-            return subprocess.run([docker, "run", *flags, _base(environment).tag, *arguments], check=False).returncode
+            return subprocess.run([docker, "run", *flags, self._image(environment), *arguments], check=False).returncode
         except BaseException:  # Ctrl-C ends the program `docker`, not the container
             self._remove(name)
             raise
@@ -162,10 +172,10 @@ def _may_answer() -> bool:
     return Path("/var/run/docker.sock").exists() or rootless.exists()
 
 
-def _base(environment: Environment) -> Base:
-    base = base_for(environment.lock.python)
+def _base(lock: Lock) -> Base:
+    base = base_for(lock.python)
     if base is None:
-        raise HostLacks(f"no base image brings CPython {environment.lock.python}", do=["use --runner local"])
+        raise HostLacks(f"no base image brings CPython {lock.python}", do=["use --runner local"])
     return base
 
 
@@ -193,12 +203,8 @@ def _check_readable(job: Job) -> None:
 
 
 def _environment_mounts(environment: Environment) -> list[tuple[str, str]]:
-    container = environment.folder / "container"
-    return [
-        (str(environment.library), f"{PREFIX}/lib"),
-        (str(container / "bin"), f"{PREFIX}/bin"),
-        (str(container / "pyvenv.cfg"), f"{PREFIX}/pyvenv.cfg"),
-    ]
+    """The staged folder where the image would have it; nothing where the image itself is there."""
+    return [] if environment.image else [(str(environment.prefix), PREFIX)]
 
 
 def _mounts(job: Job, environment: Environment) -> list[tuple[str, str]]:

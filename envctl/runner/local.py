@@ -8,11 +8,14 @@ import select
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 
-from envctl.environment import Environment
+from envctl.aliases import Indexes
+from envctl.environment import Environment, find_or_make, interpreter_for
 from envctl.errors import CannotStart, Reason
 from envctl.host import interpreters
 from envctl.job import Job, Result
+from envctl.lock import Lock
 from envctl.runner import VARIABLES, WORKER
 from envctl.runner.outcome import outcome, write_reproduce
 
@@ -39,6 +42,10 @@ class LocalRunner:
 
     def glibc(self, python: str) -> str | None:
         return None
+
+    def environment(self, lock: Lock, indexes: Indexes, *, offline: bool, say: Callable[[str], None]) -> Environment:
+        interpreter = interpreter_for(lock.python, interpreters())
+        return find_or_make(lock, interpreter, indexes, offline=offline, say=say)
 
     def run(self, job: Job, environment: Environment) -> Result:
         command = [str(environment.python), "-I", str(WORKER), str(job.folder), str(job.source)]

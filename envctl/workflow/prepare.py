@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from envctl import environment, lock
+from envctl import lock
 from envctl.aliases import Indexes
 from envctl.environment import Environment
 from envctl.errors import BadInput, JobFailed, Reason
-from envctl.host import HostFacts, interpreters
+from envctl.host import HostFacts
 from envctl.job import Result
 from envctl.lock import Lock
 from envctl.request import Pin
+from envctl.runner import Runner
 from envctl.solver import Stack
 from envctl.workflow.ask import Ask, Listener
 from envctl.workflow.plan import Plan
@@ -26,18 +27,23 @@ class Prepared:
 
 
 def prepare(
-    plan: Plan, pins: tuple[Pin, ...], ask: Ask, host: HostFacts, indexes: Indexes, listener: Listener
+    plan: Plan,
+    pins: tuple[Pin, ...],
+    ask: Ask,
+    host: HostFacts,
+    indexes: Indexes,
+    runner: Runner,
+    listener: Listener,
 ) -> Prepared:
     """The environment of a plan, found or made. `pins` are those that must show in it."""
-    locked = plan.locked or _lock(plan, ask, host, indexes, listener)
+    locked = plan.locked or locked_for(plan, ask, host, indexes, listener)
     check_pins_took_effect(pins, plan.stack, locked)
-    interpreter = environment.interpreter_for(locked.python, interpreters())
-    made = environment.find_or_make(locked, interpreter, indexes, offline=ask.offline, say=listener.say)
+    made = runner.environment(locked, indexes, offline=ask.offline, say=listener.say)
     return Prepared(plan=plan, environment=made)
 
 
-def _lock(plan: Plan, ask: Ask, host: HostFacts, indexes: Indexes, listener: Listener) -> Lock:
-    """The lock of a plan: the kept one, or a new one from the index."""
+def locked_for(plan: Plan, ask: Ask, host: HostFacts, indexes: Indexes, listener: Listener) -> Lock:
+    """The exact wheels of a plan, for the C library that they will meet: the kept lock, or a new one from the index."""
     platform = lock.platform_for(host.value("arch"), plan.glibc or host.value("glibc"))
     return lock.find_or_make(
         plan.stack, plan.spec, platform, indexes, offline=ask.offline, refresh=ask.refresh, say=listener.say

@@ -61,7 +61,7 @@ def command(ask: Ask, arguments: list[str], listener: Listener) -> int:
     host = host_module.read_host()
     runner, _ = choose_runner(ask.runner)
     plan = _target(matrix.load(), ask, host, runner, None)
-    prepared = _carry_out("target", plan, ask, host, listener)
+    prepared = _carry_out("target", plan, ask, host, runner, listener)
     listener.say("")
     return runner.command(arguments, prepared.environment)
 
@@ -82,9 +82,9 @@ def _plan_and_prepare(
     if convert.will_compare(ask, host) and outcome.model:
         source = convert.reference_for(ask, outcome.model)
         reference = plan_reference(facts, known_facts(host, runner, source, None), runner, source)
-    outcome.target = _carry_out("target", target, ask, host, listener)
+    outcome.target = _carry_out("target", target, ask, host, runner, listener)
     if reference:
-        outcome.reference = _carry_out("reference", reference, ask, host, listener)
+        outcome.reference = _carry_out("reference", reference, ask, host, runner, listener)
 
 
 def _target(
@@ -99,11 +99,13 @@ def _target(
     return found
 
 
-def _carry_out(role: str, plan: Plan, ask: Ask, host: host_module.HostFacts, listener: Listener) -> Prepared:
+def _carry_out(
+    role: str, plan: Plan, ask: Ask, host: host_module.HostFacts, runner: Runner, listener: Listener
+) -> Prepared:
     """The environment of a plan; the pins are the target's."""
     listener.planned(role, plan)
     pins = ask.pins if role == "target" else ()
-    prepared = prepare(plan, pins, ask, host, read_indexes(list(ask.index)), listener)
+    prepared = prepare(plan, pins, ask, host, read_indexes(list(ask.index)), runner, listener)
     listener.prepared(role)
     return prepared
 

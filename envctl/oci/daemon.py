@@ -1,0 +1,119 @@
+"""The Docker daemon's HTTP interface, over its socket: what envctl asks of images, in milliseconds.
+
+https://docs.docker.com/reference/api/engine/version/v1.41/ (the docker package takes 0.2 s to import)
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from envctl.errors import HostLacks, Reason
+
+SECONDS = 600.0
+CONTAINERD = "io.containerd.snapshotter.v1"
+
+
+class _Connection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("docker", timeout=SECONDS)
+        self.path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+def address() -> str:
+    """Where the daemon listens: DOCKER_HOST, a rootless daemon's socket, or the usual one."""
+    given = os.environ.get("DOCKER_HOST")
+    rootless = Path(os.environ.get("XDG_RUNTIME_DIR", "/nowhere")) / "docker.sock"
+    usual = Path("/var/run/docker.sock")
+    return given or f"unix://{rootless if rootless.exists() and not usual.exists() else usual}"
+
+
+def _connection() -> http.client.HTTPConnection:
+    parts = urlsplit(address())
+    if parts.scheme == "unix":
+        return _Connection(parts.path)
+    if parts.scheme in ("tcp", "http") and parts.hostname and not os.environ.get("DOCKER_TLS_VERIFY"):
+        return http.client.HTTPConnection(parts.hostname, parts.port or 2375, timeout=SECONDS)
+    do = ["write a file instead (-o docker-archive:FILE), and load it there: docker load -i FILE"]
+    raise HostLacks(f"images cannot be sent to a daemon at {address()}", do=do)
+
+
+@contextmanager
+def asked(
+    method: str, path: str, body: Iterable[bytes] | None = None, kind: str = "application/x-tar"
+) -> Iterator[http.client.HTTPResponse]:
+    """The daemon's answer. Raises `HostLacks` when it does not answer."""
+    connection = _connection()
+    headers = {"Content-Type": kind} if body is not None else {}
+    try:
+        try:
+            with suppress(BrokenPipeError, ConnectionResetError):  # it refused half-way: why is in its answer
+                connection.request(method, path, body=body, headers=headers, encode_chunked=body is not None)
+            answer = connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            because = [Reason(text=str(error) or type(error).__name__, source=address())]
+            do = ["start it, or write a file: -o oci:DIR"]
+            raise HostLacks("Docker does not answer", because=because, do=do) from error
+        yield answer
+    finally:
+        connection.close()
+
+
+def get(path: str) -> Any:
+    """The JSON that lies there; None where the daemon knows no such thing."""
+    with asked("GET", path) as answer:
+        data = answer.read()
+        if answer.status == 404:
+            return None
+        if answer.status >= 400:
+            raise refused(data)
+        return json.loads(data)
+
+
+def refused(data: bytes) -> HostLacks:
+    """The error for an answer that says no."""
+    text = data.decode(errors="replace").strip()
+    with suppress(ValueError, LookupError, TypeError):
+        text = str(json.loads(text)["message"])
+    return HostLacks("Docker refused", because=[Reason(text=text[:300], source="Docker")])
+
+
+def image(name: str) -> dict[str, Any] | None:
+    """What the daemon says of an image, None when it has none of that name or id."""
+    found: dict[str, Any] | None = get(f"/images/{quote(name, safe=':/@')}/json")
+    return found
+
+
+def chains() -> list[list[str]]:
+    """The layers (digests of their tars) of every image the daemon has."""
+    found = [image(entry["Id"]) for entry in get("/images/json")]
+    return [list(each["RootFS"].get("Layers") or []) for each in found if each]
+
+
+def has_containerd_store() -> bool:
+    """Whether images lie in containerd's content store (the default of new installations from Docker 29 on)."""
+    status = get("/info").get("DriverStatus") or []
+    return any(CONTAINERD in str(value) for pair in status for value in pair)
+
+
+def tag(identifier: str, name: str) -> None:
+    """Give an image a name."""
+    repository, _, label = name.rpartition(":") if ":" in name.rpartition("/")[2] else (name, "", "latest")
+    with asked("POST", f"/images/{identifier}/tag?repo={quote(repository, safe='')}&tag={quote(label)}") as answer:
+        data = answer.read()
+        if answer.status >= 400:
+            raise refused(data)

@@ -1,0 +1,128 @@
+"""Images into the local Docker daemon, with only the layers that it lacks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from envctl.errors import HostLacks, Reason
+from envctl.oci import daemon
+from envctl.oci.archive import Item, docker_archive, oci_archive
+from envctl.oci.assemble import Draft
+from envctl.oci.content import Image
+from envctl.oci.store import read_note, write_note
+
+ABSENT = ("no such file", "not found", "does not exist")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loaded:
+    """What loading came to: the image's id in the daemon, and how many of its layers were sent."""
+
+    image: Image
+    identifier: str
+    sent: int
+
+
+def load(draft: Draft, names: list[str], say: Callable[[str], None]) -> Loaded:
+    """Have the daemon hold the image under these names. Layers that were never made are measured on their way."""
+    if daemon.has_containerd_store():
+        return _into_containerd(draft, names, say)
+    identifier = _there_already(draft)
+    if identifier:
+        for name in names:
+            daemon.tag(identifier, name)
+        return Loaded(image=draft.image(), identifier=identifier, sent=0)
+    items: list[Item] = [*draft.recipe.base.layers, *draft.parts]
+    present = _present(draft)
+    try:
+        return _send_classic(draft, items, names, present, say)
+    except HostLacks as error:
+        if not present or not _is_absent(error):
+            raise
+    say("a layer is not there after all: sending the whole image")
+    return _send_classic(draft, items, names, 0, say)
+
+
+def _there_already(draft: Draft) -> str:
+    """The id of the image in the daemon, "" when it is not there or nobody knows yet what it will be."""
+    if not all(part.measured for part in draft.parts):
+        return ""
+    identifier = draft.image().config_descriptor.digest
+    return identifier if daemon.image(identifier) else ""
+
+
+def _present(draft: Draft) -> int:
+    """How many layers, from the lowest on, the daemon has in this order: it knows a layer by what is below it."""
+    known = [layer.diff_id for layer in draft.recipe.base.layers]
+    for part in draft.parts:
+        if part.measured is None:
+            break
+        known.append(part.measured.diff_id)
+    return max((_common(known, chain) for chain in daemon.chains()), default=0)
+
+
+def _common(one: list[str], other: list[str]) -> int:
+    return next(
+        (at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), min(len(one), len(other))
+    )
+
+
+def _send_classic(
+    draft: Draft, items: list[Item], names: list[str], present: int, say: Callable[[str], None]
+) -> Loaded:
+    say(f"loading into Docker: {len(items) - present} of {len(items)} layers")
+    _post(docker_archive(items, names, draft.image, present))
+    image = draft.image()
+    identifier = image.config_descriptor.digest
+    if daemon.image(identifier) is None:
+        raise HostLacks("Docker loaded something else than was sent", because=[Reason(text=f"it has no {identifier}")])
+    return Loaded(image=image, identifier=identifier, sent=len(items) - present)
+
+
+def _into_containerd(draft: Draft, names: list[str], say: Callable[[str], None]) -> Loaded:
+    """The containerd store wants an OCI layout, and takes one without the blobs that its content store has."""
+    draft.measure()
+    image = draft.image()
+    if daemon.image(image.digest) is not None:
+        for name in names:
+            daemon.tag(image.digest, name)
+        return Loaded(image=image, identifier=image.digest, sent=0)
+    key = str(daemon.get("/info")["ID"]).replace(":", "").lower()
+    blobs = {layer.blob.digest.removeprefix("sha256:") for layer in image.layers}
+    sent_before = frozenset((read_note("daemons", key) or {}).get("blobs", [])) & blobs
+    skipped = sent_before
+    try:
+        say(f"loading into Docker: {len(blobs) - len(skipped)} of {len(blobs)} layers")
+        _post(oci_archive(image, names, skipped))
+    except HostLacks as error:
+        if not skipped or not _is_absent(error):
+            raise
+        say("a layer is not there after all: sending the whole image")
+        skipped = frozenset()
+        _post(oci_archive(image, names))
+    write_note("daemons", key, {"blobs": sorted(blobs | sent_before)})
+    if daemon.image(image.digest) is None:
+        raise HostLacks(
+            "Docker loaded something else than was sent", because=[Reason(text=f"it has no {image.digest}")]
+        )
+    return Loaded(image=image, identifier=image.digest, sent=len(blobs) - len(skipped))
+
+
+def _is_absent(error: HostLacks) -> bool:
+    return any(mark in reason.text.lower() for reason in error.because for mark in ABSENT)
+
+
+def _post(body: Iterator[bytes]) -> None:
+    """Send an archive; raises `HostLacks` with the daemon's words when it refuses."""
+    with daemon.asked("POST", "/images/load?quiet=1", body) as answer:
+        data = answer.read()
+        if answer.status >= 400:
+            raise daemon.refused(data)
+    for line in data.splitlines():
+        said = json.loads(line) if line.strip() else {}
+        if "error" in said:
+            raise HostLacks(
+                "Docker refused the image", because=[Reason(text=str(said["error"])[:300], source="Docker")]
+            )

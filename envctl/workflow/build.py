@@ -1,0 +1,174 @@
+"""`envctl build`: a lock (a file, or what the pins resolve to) and a base -> an image, computed, written or loaded."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envctl import lock as locks
+from envctl.aliases import Indexes, read_indexes
+from envctl.errors import BadInput, HostLacks, Reason
+from envctl.lock import Lock
+from envctl.oci import layout, load, local_base, wheels
+from envctl.oci.assemble import Draft, Recipe
+from envctl.oci.base_image import BaseImage
+from envctl.oci.content import Image
+from envctl.spec import base_for, bases
+from envctl.workflow.ask import Listener
+
+if TYPE_CHECKING:
+    from envctl.workflow.ask import Ask
+
+KINDS = ("oci", "docker-archive")
+# Docker's grammar of a name with its tag; upper case is for tags only
+NAME = re.compile(r"(?=.{1,255}$)([a-z0-9.-]+(:\d+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*(:[\w][\w.-]{0,127})?", re.ASCII)
+PLAIN = re.compile(r"[\w.+!-]+\.whl", re.ASCII)
+DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """What shall come of a build (names, files as `oci:DIR` or `docker-archive:FILE`, an image in Docker), from what."""
+
+    names: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    load: bool = False
+    base: str = ""
+    revision: str = ""
+    folders: tuple[Path, ...] = ()
+    index: tuple[str, ...] = ()
+    offline: bool = False
+
+
+@dataclass(kw_only=True)
+class Built:
+    """What came of it. `sent` is how many layers Docker got, None when nothing was loaded."""
+
+    lock: Lock
+    base: BaseImage
+    image: Image
+    layers: list[tuple[str, str]]  # diff id, what is in it
+    names: tuple[str, ...] = ()
+    wrote: list[str] = field(default_factory=list)
+    identifier: str = ""
+    sent: int | None = None
+    seconds: float = 0.0
+
+
+def build(lock: Lock, order: Order, listener: Listener) -> Built:
+    """The image of a lock, and of it what was ordered. Without outputs its identity is computed, no more."""
+    began = time.perf_counter()
+    outputs = [read_output(text) for text in order.outputs]
+    names = tuple(_checked_name(name) for name in order.names)
+    draft = draft_of(lock, order, listener)
+    built = _loaded(draft, names, listener) if order.load else _measured(draft)
+    built.names = names or built.names
+    for kind, path in outputs:
+        write = layout.write_layout if kind == "oci" else layout.write_archive
+        write(built.image, path, list(names), listener.say)
+        built.wrote.append(f"{kind}:{path}")
+    listener.say("")
+    built.seconds = time.perf_counter() - began
+    return built
+
+
+def draft_of(lock: Lock, order: Order, listener: Listener) -> Draft:
+    """The image to be, as far as it is known already."""
+    base = local_base.from_daemon(order.base or base_name(lock), lock.python, listener.say)
+    recipe = Recipe(lock=lock, base=base, revision=order.revision)
+    indexes = read_indexes(list(order.index))
+
+    def bring() -> dict[str, Path]:
+        return _bring(lock, indexes, order, listener)
+
+    return Draft(recipe, bring, listener.say)
+
+
+def _bring(lock: Lock, indexes: Indexes, order: Order, listener: Listener) -> dict[str, Path]:
+    return wheels.bring(lock, indexes, order.folders, offline=order.offline, say=listener.say)
+
+
+def _loaded(draft: Draft, names: tuple[str, ...], listener: Listener) -> Built:
+    names = names or (default_name(draft.recipe.lock),)
+    done = load.load(draft, list(names), listener.say)
+    return _built(draft, done.image, names=names, identifier=done.identifier, sent=done.sent)
+
+
+def _measured(draft: Draft) -> Built:
+    draft.measure()
+    return _built(draft, draft.image())
+
+
+def _built(draft: Draft, image: Image, **more: object) -> Built:
+    layers = [(part.layer().diff_id, part.group.title) for part in draft.parts]
+    return Built(lock=draft.recipe.lock, base=draft.recipe.base, image=image, layers=layers, **more)  # type: ignore[arg-type]
+
+
+def base_name(lock: Lock) -> str:
+    """The tag of the base that brings the lock's Python; raises `BadInput` when none does."""
+    base = base_for(lock.python)
+    if base is None:
+        do = [
+            f"bases bring CPython {', '.join(each.python for each in bases())}",
+            "or name an image that has it: --base",
+        ]
+        raise BadInput(f"no base brings CPython {lock.python}", do=do)
+    return base.tag
+
+
+def default_name(lock: Lock) -> str:
+    """The name an image gets in Docker when none was given."""
+    return f"envctl:{lock.digest[:12]}"
+
+
+def read_output(text: str) -> tuple[str, Path]:
+    """The kind and the path in `oci:DIR` or `docker-archive:FILE`."""
+    kind, found, path = text.partition(":")
+    if kind not in KINDS or not found or not path:
+        do = ["-o oci:DIR, or -o docker-archive:FILE.tar"]
+        raise BadInput(f"-o {text!r} does not say what to write", do=do)
+    return kind, Path(path)
+
+
+def _checked_name(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise BadInput(f"--tag {name!r} is not a name for an image", do=["for example --tag models/openvino:2026.4"])
+    return name
+
+
+def read_lock(path: Path) -> Lock:
+    """The lock in a file; raises `BadInput` for what is none."""
+    do = ["make one: envctl build without LOCK resolves pins; a lock lies in every environment (lock.json)"]
+    try:
+        lock = locks.parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise BadInput(f"{path} is not a lock", because=[Reason(text=str(error) or repr(error))], do=do) from error
+    for package in lock.packages:
+        if not PLAIN.fullmatch(package.file) or not DIGEST.fullmatch(package.sha256):
+            reason = Reason(text=f"{package.name}: {package.file!r}, sha256 {package.sha256!r}", source=str(path))
+            raise BadInput(f"{path} is not a lock", because=[reason], do=do)
+    return lock
+
+
+def resolved(ask: Ask, listener: Listener) -> Lock:
+    """The lock that the pins resolve to, for the bases that are here."""
+    from envctl import host as host_module
+    from envctl import matrix
+    from envctl.runner.docker import DockerRunner
+    from envctl.workflow.plan import known_facts, plan_target
+    from envctl.workflow.prepare import check_pins_took_effect, locked_for
+
+    host = host_module.read_host()
+    runner = DockerRunner()
+    if why_not := runner.why_not():
+        do = ["make a base: envctl base debian:bookworm", "or give a lock instead of pins"]
+        raise HostLacks("there is no base to build upon", because=[Reason(text=why_not)], do=do)
+    plan = plan_target(matrix.load(), ask, known_facts(host, runner, None, ask.gpu), runner, None)
+    listener.planned("target", plan)
+    lock = locked_for(plan, ask, host, read_indexes(list(ask.index)), listener)
+    check_pins_took_effect(ask.pins, plan.stack, lock)
+    listener.prepared("target")
+    return lock
