@@ -21,7 +21,7 @@ from envctl.aliases import Indexes
 from envctl.errors import HostLacks, Reason
 from envctl.index import install, uv, uv_error
 from envctl.lock import Lock
-from envctl.tree import cache_root, disk_errors
+from envctl.tree import cache_root, disk_errors, touch
 
 if TYPE_CHECKING:
     from envctl.oci.base_image import BaseImage
@@ -109,6 +109,7 @@ def _found_or_made(
         return (folder / "lock.json").is_file() and whole()
 
     if found():
+        touch(folder / "lock.json")
         return environment
     from filelock import FileLock
 

@@ -30,6 +30,8 @@ def requirements(lock: Lock, digest: str) -> str:
 def addresses(lock: Lock, indexes: Indexes) -> dict[str, str]:
     """Where each locked wheel lies, by its hash; raises `HostLacks` for one that its index does not have any more."""
     simple = Simple(indexes=indexes)
+    for package in lock.packages:  # uv is asked for the default one, and not by several threads at once
+        simple.address(package.index, package.name)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = pool.map(lambda package: _address(simple, package), lock.packages)
         return {package.sha256: url for package, url in zip(lock.packages, found, strict=True)}

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,9 @@ UNREACHABLE = (
 
 if TYPE_CHECKING:
     from packaging.tags import Tag
+
+
+FINDING = threading.Lock()  # find_uv_bin asks sysconfig, which several threads cannot fill at once
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,8 +100,10 @@ def uv(arguments: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
     environment = {key: value for key, value in os.environ.items() if key not in NOT_FOR_LOCKS}
     # the lock says which interpreter and files; nothing may be fetched that it does not name
     environment |= {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
+    with FINDING:
+        program = find_uv_bin()
     return subprocess.run(
-        [find_uv_bin(), *arguments],
+        [program, *arguments],
         cwd=cwd,
         env=environment,
         capture_output=True,

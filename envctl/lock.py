@@ -18,7 +18,7 @@ from envctl.errors import BadInput, HostLacks, Reason
 from envctl.index import LockedPackage, Question, resolve
 from envctl.solver import Stack
 from envctl.spec import ImageSpec
-from envctl.tree import cache_root, canonical_json, write_whole
+from envctl.tree import cache_root, canonical_json, touch, write_whole
 
 FORMAT = 2
 # Wheels are chosen for the oldest C library that today's engines are built for, not for this host's, so that the
@@ -138,7 +138,9 @@ def make(question: Question, indexes: Indexes, *, offline: bool, say: Callable[[
 def _kept(path: Path) -> Lock | None:
     """The lock that was kept; one that is damaged or of another format is made anew."""
     with suppress(OSError, UnicodeDecodeError, BadInput):
-        return parse(path.read_text(encoding="utf-8"))
+        found = parse(path.read_text(encoding="utf-8"))
+        touch(path)
+        return found
     return None
 
 

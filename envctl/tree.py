@@ -9,7 +9,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from envctl.errors import HostLacks, Reason
@@ -67,6 +67,12 @@ def write_whole(path: Path, text: str) -> None:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+
+def touch(path: Path) -> None:
+    """Note that something in the cache was used just now (`envctl cache prune` goes by that), where that is allowed."""
+    with suppress(OSError):
+        os.utime(path)
 
 
 @contextmanager

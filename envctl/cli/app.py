@@ -19,6 +19,7 @@ COMMANDS = {
     "matrix": "Show and check the facts that envctl knows.",
     "explain": "Find the cause of an error in a log, with its fix.",
     "build": "Make the image of an environment: the same bits everywhere.",
+    "cache": "Show, prune and verify what envctl keeps.",
     "base": "Make a base image for the docker runner from Debian packages.",
 }
 

@@ -39,7 +39,7 @@ class Simple:
 
     def published(self, alias: str, distribution: str) -> Published | None:
         """What the index has of a distribution, None when it knows no such name. Raises `HostLacks`."""
-        address = self._address(alias, distribution)
+        address = self.address(alias, distribution)
         try:
             if address.startswith("file:"):
                 return _on_disk(alias, distribution, address)
@@ -71,7 +71,8 @@ class Simple:
         except OSError as error:
             raise _failed(alias, f"gave no metadata of {wheel.name}", error) from error
 
-    def _address(self, alias: str, wanted: str) -> str:
+    def address(self, alias: str, wanted: str) -> str:
+        """The address behind an alias, without user and password."""
         if alias not in self._addresses:
             address = (self.indexes.address(alias, wanted) or default_address()).rstrip("/")
             self._addresses[alias] = self._web.without_user(address)
