@@ -60,7 +60,7 @@ def own_cache(tmp_path: Path) -> Path:
     """A cache with the shared environments and locks, and with jobs of the test's own."""
     own = tmp_path / "cache"
     own.mkdir()
-    for name in ("environments", "locks", "matrix"):
+    for name in ("environments", "locks", "matrix", "store"):
         (CACHE / name).mkdir(parents=True, exist_ok=True)
         (own / name).symlink_to(CACHE / name)
     return own

@@ -115,19 +115,6 @@ def test_scripts_find_their_interpreter_wherever_the_folder_is(made: Lock, house
     assert [path for path in scripts if b".partial" in path.read_bytes()] == []
 
 
-def test_the_container_s_side_names_the_base_s_interpreter_and_no_path_of_this_host(
-    made: Lock, house: Wheelhouse, tmp_path: Path
-) -> None:
-    found = make(made, wheelhouse.only(house))
-    scripts = found.folder / "container" / "bin"
-    links = {path.name: str(path.readlink()) for path in scripts.iterdir() if path.is_symlink()}
-    assert links == {"python": f"/usr/bin/python{PYTHON}", "python3": "python", f"python{PYTHON}": "python"}
-    assert {path.name for path in scripts.iterdir()} == {*links, "engine"}
-    config = (found.folder / "container" / "pyvenv.cfg").read_text()
-    for text in (config, (scripts / "engine").read_text()):
-        assert str(tmp_path) not in text and str(INTERPRETER) not in text
-
-
 def test_bytecode_is_there_for_folders_mounted_read_only(made: Lock, house: Wheelhouse) -> None:
     found = make(made, wheelhouse.only(house))
     assert list(found.library.glob("*/site-packages/__pycache__/engine.*.pyc"))

@@ -52,7 +52,7 @@ def test_a_probe_prints_one_document_whose_facts_have_value_origin_and_error(pat
 @pytest.mark.parametrize("path", WORKER, ids=lambda path: path.name)
 def test_the_worker_needs_numpy_its_engine_and_nothing_of_ours(path: Path) -> None:
     ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 8))
-    assert imported(path) <= sys.stdlib_module_names | ENGINES | {"numpy", "failure", "sandbox", "seccomp"}
+    assert imported(path) <= sys.stdlib_module_names | ENGINES | {"numpy", "failure", "sandbox", "seccomp", "bytecode"}
 
 
 def test_the_host_side_opens_no_engine() -> None:

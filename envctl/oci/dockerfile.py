@@ -23,8 +23,8 @@ TEXT = """\
 FROM {base} AS made
 COPY . /made
 RUN ["/made/uv", "venv", "--quiet", "--python", "{home}/python{python}", "{prefix}"]
-RUN ["/made/uv", "pip", "install", "--quiet", "--no-cache", "--offline", "--no-index", "--no-deps", "--require-hashes", \\
-     "--link-mode", "copy", "--find-links", "/made/wheels", "--python", "{prefix}/bin/python", \\
+RUN ["/made/uv", "pip", "install", "--quiet", "--no-cache", "--offline", "--no-index", "--no-deps", \\
+     "--require-hashes", "--link-mode", "copy", "--find-links", "/made/wheels", "--python", "{prefix}/bin/python", \\
      "--requirement", "/made/requirements.txt"]
 RUN ["{home}/python{python}", "-s", "-S", "/made/finish.py", "{prefix}", "{home}"]
 

@@ -20,21 +20,33 @@ from envctl.oci.store import checked, place, read_note, write_note
 from envctl.tree import disk_errors
 
 LARGEST_DOCUMENT = 1 << 20
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def from_daemon(name: str, python: str, say: Callable[[str], None]) -> BaseImage:
-    """The daemon's image as a base for that minor version of CPython; raises `HostLacks` when there is none."""
+    """The daemon's image as a base for that minor version of CPython; raises `HostLacks` when there is none.
+
+    Where `name` is the digest of a base that was read before, no daemon is asked.
+    """
+    kept = read_note("base", f"{name.removeprefix('sha256:')}-{python}") if DIGEST.fullmatch(name) else None
+    if kept and _is_kept(kept):
+        return _as_base(kept)
     found = daemon.image(name)
     if found is None:
         do = ["make it: envctl base debian:bookworm (or debian:trixie, debian:bullseye)", "or name one it has: --base"]
         raise HostLacks(f"Docker has no image {name}", do=do)
     key = f"{found['Id'].removeprefix('sha256:')}-{python}"
     note = read_note("base", key)
-    if note is None or not all(blob_path(each).is_file() for each in found["RootFS"]["Layers"]):
+    if note is None or not _is_kept(note):
         say(f"reading the base {name} from Docker (once)")
         note = _read(found["Id"], python)
-        write_note("base", key, note)
+        for digest in (found["Id"], note["digest"]):
+            write_note("base", f"{digest.removeprefix('sha256:')}-{python}", note)
     return _as_base(note)
+
+
+def _is_kept(note: dict[str, Any]) -> bool:
+    return all(blob_path(digest).is_file() for digest, _ in note["layers"])
 
 
 def _as_base(note: dict[str, Any]) -> BaseImage:

@@ -114,7 +114,9 @@ def module(prefix, library, path):
 
 
 def write_record(library, info, rows, compiled):
-    with open(os.path.join(library, info, "RECORD"), "w", encoding="utf-8", newline="") as stream:
+    path = os.path.join(library, info, "RECORD")
+    remove(path)  # some wheels have it executable
+    with open(path, "w", encoding="utf-8", newline="") as stream:
         lines = [*rows.values(), *compiled, [info + "/RECORD", "", ""]]
         csv.writer(stream, lineterminator="\n").writerows(sorted(lines))
 

@@ -31,7 +31,7 @@ DIGEST = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
-    """What shall come of a build (names, files as `oci:DIR` or `docker-archive:FILE`, an image in Docker), from what."""
+    """What shall come of a build (names, `oci:DIR` or `docker-archive:FILE`, an image in Docker), and from what."""
 
     names: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
