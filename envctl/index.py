@@ -247,13 +247,29 @@ def install(python: Path, locked: list[LockedPackage], indexes: Indexes, folder:
         requirements = folder / f"requirements-{alias}.txt"
         address = indexes.address(alias, own[0].name)
         requirements.write_text(_from_folder(own, address) or export(own), encoding="utf-8")
-        arguments = ["pip", "install", "--quiet", "--python", str(python), "--require-hashes", "--no-deps"]
-        arguments += ["--only-binary", ":all:", "--compile-bytecode", "-r", str(requirements)]
-        arguments += _index_options(address) + (["--offline"] if offline else [])
-        done = uv(arguments, cwd=folder)
+        arguments = [*_index_options(address), *(["--offline"] if offline else [])]
+        done = _pip_install(python, requirements, arguments, folder)
         if done.returncode:
             served = Packages(requirements=(), index={package.name: alias for package in own})
             raise uv_error("install", done, indexes, served)
+
+
+def install_files(python: Path, locked: list[LockedPackage], wheels: Path, folder: Path) -> None:
+    """Install locked wheels that lie in a folder with no others in it, each checked against its hash; no network."""
+    requirements = folder / "requirements-kept.txt"
+    requirements.write_text(export(locked), encoding="utf-8")
+    arguments = ["--no-index", "--offline", "--find-links", str(wheels)]
+    done = _pip_install(python, requirements, arguments, folder)
+    if done.returncode:
+        raise uv_error("install", done, Indexes(addresses={}))
+
+
+def _pip_install(
+    python: Path, requirements: Path, more: list[str], folder: Path
+) -> subprocess.CompletedProcess[str]:
+    arguments = ["pip", "install", "--quiet", "--python", str(python), "--require-hashes", "--no-deps"]
+    arguments += ["--only-binary", ":all:", "--compile-bytecode", "-r", str(requirements)]
+    return uv([*arguments, *more], cwd=folder)
 
 
 def _is_folder_of_wheels(address: str | None) -> bool:
@@ -284,6 +300,7 @@ def export(locked: list[LockedPackage]) -> str:
     return "".join(f"{p.name}=={p.version} --hash=sha256:{p.sha256}\n" for p in locked)
 
 
+CARRY = "or carry it over from a machine with network: envctl bundle there, envctl unbundle here"
 NOTHING = Packages(requirements=(), index={})
 
 
@@ -299,7 +316,7 @@ def uv_error(
         do = ["free some space, or choose another cache folder (ENVCTL_CACHE, UV_CACHE_DIR)"]
         return HostLacks(f"could not {step} the packages: no space left", because=because, do=do)
     if "network was disabled" in text:
-        do = ["leave --offline out once: what was fetched is kept"]
+        do = ["leave --offline out once: what was fetched is kept", CARRY]
         return HostLacks(f"could not {step} the packages without network", because=because, do=do)
     lacks = [*LACKING, *(f"there is no version of {requirement}" for requirement in packages.requirements)]
     if any(mark in text for mark in lacks):

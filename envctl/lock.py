@@ -110,13 +110,25 @@ def find_or_make(
 ) -> Lock:
     """The lock for a stack: the one kept from the last time the same was asked, or a new one from the index."""
     question = question_for(stack, spec, platform)
-    kept = cache_root() / "locks" / f"{_digest(question)}.json"
-    if not refresh and (found := _kept(kept)):
+    what = f"{spec.title} {stack.version(spec.engine)}"
+    return answer(question, what, indexes, offline=offline, refresh=refresh, say=say)
+
+
+def answer(
+    question: Question, what: str, indexes: Indexes, *, offline: bool, refresh: bool, say: Callable[[str], None]
+) -> Lock:
+    """The kept answer to a question, or a new one from the index, which is kept."""
+    if not refresh and (found := _kept(kept_path(question))):
         return found
-    say(f"choosing and locking the packages of {spec.title} {stack.version(spec.engine)}")
+    say(f"choosing and locking the packages of {what}")
     lock = make(question, indexes, offline=offline, say=say)
-    write_whole(kept, lock.text())
+    write_whole(kept_path(question), lock.text())
     return lock
+
+
+def kept_path(question: Question) -> Path:
+    """Where the answer to a question is kept, or would be."""
+    return cache_root() / "locks" / f"{_digest(question)}.json"
 
 
 def question_for(stack: Stack, spec: ImageSpec, platform: str) -> Question:

@@ -32,7 +32,12 @@ def bring(
         with disk_errors(scratch):
             scratch.mkdir(parents=True, exist_ok=True)
         fetch(wanted, lock.python, lock.platform, indexes, _move, scratch=scratch, offline=offline, say=say)
-    return {each.sha256: checked(path_of(each), each.sha256, f"the wheel {each.file}") for each in lock.packages}
+    return {each.sha256: whole(each) for each in lock.packages}
+
+
+def whole(package: LockedPackage) -> Path:
+    """A kept wheel that has its hash; raises `HostLacks` for one that was damaged."""
+    return checked(path_of(package), package.sha256, f"the wheel {package.file}")
 
 
 def missing(lock: Lock) -> list[LockedPackage]:
