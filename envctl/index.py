@@ -264,9 +264,7 @@ def install_files(python: Path, locked: list[LockedPackage], wheels: Path, folde
         raise uv_error("install", done, Indexes(addresses={}))
 
 
-def _pip_install(
-    python: Path, requirements: Path, more: list[str], folder: Path
-) -> subprocess.CompletedProcess[str]:
+def _pip_install(python: Path, requirements: Path, more: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     arguments = ["pip", "install", "--quiet", "--python", str(python), "--require-hashes", "--no-deps"]
     arguments += ["--only-binary", ":all:", "--compile-bytecode", "-r", str(requirements)]
     return uv([*arguments, *more], cwd=folder)

@@ -24,6 +24,8 @@ COMMANDS = (
     ["doctor"],
     ["explain"],
     ["build"],
+    ["bundle"],
+    ["unbundle"],
     ["base"],
 )
 

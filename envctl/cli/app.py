@@ -20,6 +20,8 @@ COMMANDS = {
     "explain": "Find the cause of an error in a log, with its fix.",
     "build": "Make the image of an environment: the same bits everywhere.",
     "cache": "Show, prune and verify what envctl keeps.",
+    "bundle": "Everything to run locked environments without network, in a folder.",
+    "unbundle": "Fill the cache from such a folder.",
     "base": "Make a base image for the docker runner from Debian packages.",
 }
 
