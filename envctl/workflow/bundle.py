@@ -142,6 +142,9 @@ def _pictures(shelf: Shelf, targets: list[Target], order: BundleOrder, listener:
     for target in targets if order.bases or order.images else []:
         for each in drawn(target, order.images, order.folders, order.index, order.offline, listener):
             found[each.picture.kind, each.picture.digest] = each
+    if order.images and not found:
+        do = ["lock one with a base: envctl lock … --base auto", "or leave --image out"]
+        raise BadInput("no target of these locks has a base that an image could stand on", do=do)
     for each in found.values():
         for item in each.items:
             shelf.add(item)

@@ -38,9 +38,7 @@ def drawn(
 ) -> Iterator[Drawn]:
     """The base of a target, and with `images` its image; nothing for a target without a base."""
     if target.base is None:
-        if images:
-            because = [Reason(text=f"target {target.name} was locked without a base", source="the lock")]
-            raise HostLacks("an image needs a base", because=because, do=["lock it with one: envctl lock --base auto"])
+        listener.say(f"{target.name} was locked without a base: no image of it" if images else "")
         return
     name = _name(target.base)
     base = _base(name, target.base, target.environment, listener)
