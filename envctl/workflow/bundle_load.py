@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import zlib
 from collections.abc import Callable, Iterator
@@ -25,17 +26,28 @@ def into_docker(found: list[tuple[Picture, Path]], say: Callable[[str], None]) -
     names: list[str] = []
     for picture, folder in found:
         image = image_in(folder, picture.digest)
-        identifier = image.digest if containerd else image.config_descriptor.digest
-        if daemon.image(identifier) is None:
-            say(f"loading {', '.join(picture.names) or picture.digest[:12]} into Docker")
-            _send(image, list(picture.names), containerd)
-        if daemon.image(identifier) is None:
-            because = [Reason(text=f"it has no {identifier}", source="Docker")]
-            raise HostLacks("Docker loaded something else than was sent", because=because)
-        for name in picture.names:
-            daemon.tag(identifier, name)
+        missing = [name for name in picture.names if not _is_same(daemon.image(name), image)]
+        if missing:
+            _have(image, missing, containerd, say)
         names += picture.names
     return names
+
+
+def _is_same(there: dict[str, Any] | None, image: Image) -> bool:
+    """Whether the daemon's image has the same files; an imported base has another id than one that was loaded."""
+    return there is not None and there["RootFS"]["Layers"] == [layer.diff_id for layer in image.layers]
+
+
+def _have(image: Image, names: list[str], containerd: bool, say: Callable[[str], None]) -> None:
+    identifier = image.digest if containerd else image.config_descriptor.digest
+    if daemon.image(identifier) is None:
+        say(f"loading {', '.join(names)} into Docker")
+        _send(image, names, containerd)
+    if daemon.image(identifier) is None:
+        because = [Reason(text=f"it has no {identifier}", source="Docker")]
+        raise HostLacks("Docker loaded something else than was sent", because=because)
+    for name in names:
+        daemon.tag(identifier, name)
 
 
 def _send(image: Image, names: list[str], containerd: bool) -> None:
@@ -50,7 +62,7 @@ def image_in(folder: Path, digest: str) -> Image:
         config = (blobs / _hex(manifest["config"]["digest"])).read_bytes()
         diff_ids = json.loads(config)["rootfs"]["diff_ids"]
         layers = [_layer(blobs, entry, each) for entry, each in zip(manifest["layers"], diff_ids, strict=True)]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zlib.error) as error:
         because = [Reason(text=f"{type(error).__name__}: {error}", source=str(folder))]
         raise BadInput("an image in the cache cannot be read", because=because, do=["unbundle again"]) from error
     return Image(config=config, layers=tuple(layers))
@@ -60,28 +72,22 @@ def _layer(blobs: Path, entry: dict[str, Any], diff_id: str) -> Layer:
     kind, digest, size = entry["mediaType"], entry["digest"], entry["size"]
     if kind not in (LAYER_TAR, LAYER_GZIP):
         raise ValueError(f"layer of kind {kind}")
-    chunks = read_blocks(blobs / _hex(digest))
+    path = blobs / _hex(digest)
+    chunks = read_blocks(path)
     blob = Descriptor(media_type=kind, digest=digest, size=size)
 
     def tar() -> Iterator[bytes]:
-        return _inflated(chunks()) if kind == LAYER_GZIP else chunks()
+        return _inflated(path) if kind == LAYER_GZIP else chunks()
 
     tar_size = sum(len(block) for block in tar()) if kind == LAYER_GZIP else size
     return Layer(diff_id=diff_id, tar_size=tar_size, tar=tar, blob=blob, chunks=chunks)
 
 
-def _inflated(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """What gzip packed, in blocks; a file may hold several members."""
-    reader = zlib.decompressobj(wbits=31)
-    for block in blocks:
-        data = block
-        while data:
-            while piece := reader.decompress(data, BLOCK):
-                yield piece
-                data = reader.unconsumed_tail
-            data = reader.unused_data
-            if reader.eof:
-                reader = zlib.decompressobj(wbits=31)
+def _inflated(path: Path) -> Iterator[bytes]:
+    """What gzip packed, in blocks."""
+    with gzip.open(path) as stream:
+        while block := stream.read(BLOCK):
+            yield block
 
 
 def _hex(digest: str) -> str:
