@@ -31,12 +31,18 @@ NOT_FOR_LOCKS = frozenset({
     "VIRTUAL_ENV", "UV_EXCLUDE_NEWER", "UV_RESOLUTION", "UV_PRERELEASE", "UV_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE",
     "UV_INDEX_STRATEGY", "UV_FORK_STRATEGY", "UV_NO_BINARY", "UV_TORCH_BACKEND", "UV_BUILD_CONSTRAINT",
 })  # fmt: skip
+# indexes of a person's own; they do not count where the default alias has an address
+OWN_INDEXES = frozenset({
+    "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX",
+})  # fmt: skip
 LACKING = (
     "was not found in the package registry",
     "failed to read `--find-links`",
     "distribution not found at",
     "404 not found",
 )
+# the package that uv found nowhere, or in no version that was asked for
+LACKED = re.compile(r"(?:there (?:is|are) no versions? of (?P<there>[\w.-]+)|(?P<found>[\w.-]+) was not found in the)")
 UNREACHABLE = (
     "dns error",
     "error sending request",
@@ -93,11 +99,12 @@ class Question:
     keep: tuple[LockedPackage, ...] = ()
 
 
-def uv(arguments: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run uv to its end. It ends with us: Ctrl-C reaches it too, as it shares the terminal's process group."""
+def uv(arguments: list[str], cwd: Path, without: frozenset[str] = frozenset()) -> subprocess.CompletedProcess[str]:
+    """Run uv to its end, `without` some variables. It ends with us: Ctrl-C reaches it too, as it shares the terminal's
+    process group."""
     from uv import find_uv_bin
 
-    environment = {key: value for key, value in os.environ.items() if key not in NOT_FOR_LOCKS}
+    environment = {key: value for key, value in os.environ.items() if key not in NOT_FOR_LOCKS | without}
     # the lock says which interpreter and files; nothing may be fetched that it does not name
     environment |= {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
     with FINDING:
@@ -139,12 +146,19 @@ def _compiled(
     arguments = ["pip", "compile", "--quiet", "--format", "pylock.toml", "--only-binary", ":all:", "--no-header"]
     arguments += ["--no-annotate", "--python-version", question.python, "--python-platform", question.platform]
     arguments += ["--exclude-newer", question.exclude_newer] if question.exclude_newer else []
-    arguments += [*options, *(["--offline"] if offline else [])]
-    done = uv([*arguments, "-o", "pylock.toml", "pyproject.toml"], cwd=folder)
+    arguments += [*options, *(["--offline"] if offline else []), *_first(indexes)]
+    forbidden = OWN_INDEXES if DEFAULT in indexes.addresses else frozenset()
+    done = uv([*arguments, "-o", "pylock.toml", "pyproject.toml"], folder, forbidden)
     if done.returncode:
         raise uv_error("lock", done, indexes, question.packages)
     tables: list[dict[str, Any]] = tomllib.loads((folder / "pylock.toml").read_text(encoding="utf-8"))["packages"]
     return tables
+
+
+def _first(indexes: Indexes) -> list[str]:
+    """The default alias's address once more, before any index that uv.toml names: a default one is asked last."""
+    address = indexes.addresses.get(DEFAULT)
+    return ["--index", address] if address and not _is_folder_of_wheels(address) else []
 
 
 def preferences(question: Question) -> str:
@@ -259,15 +273,17 @@ def install_files(python: Path, locked: list[LockedPackage], wheels: Path, folde
     requirements = folder / "requirements-kept.txt"
     requirements.write_text(export(locked), encoding="utf-8")
     arguments = ["--no-index", "--offline", "--find-links", str(wheels)]
-    done = _pip_install(python, requirements, arguments, folder)
+    done = _pip_install(python, requirements, arguments, folder, OWN_INDEXES)
     if done.returncode:
         raise uv_error("install", done, Indexes(addresses={}))
 
 
-def _pip_install(python: Path, requirements: Path, more: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+def _pip_install(
+    python: Path, requirements: Path, more: list[str], folder: Path, without: frozenset[str] = frozenset()
+) -> subprocess.CompletedProcess[str]:
     arguments = ["pip", "install", "--quiet", "--python", str(python), "--require-hashes", "--no-deps"]
     arguments += ["--only-binary", ":all:", "--compile-bytecode", "-r", str(requirements)]
-    return uv([*arguments, *more], cwd=folder)
+    return uv([*arguments, *more], folder, without)
 
 
 def _is_folder_of_wheels(address: str | None) -> bool:
@@ -324,7 +340,8 @@ def uv_error(
         do = ["check network, proxy and certificate settings", *ways_out(alias)]
         return HostLacks(f"could not {step} the packages: the index ({alias}) gave no answer", because=because, do=do)
     if step == "lock" and "no solution found" in text:
-        return NoStack("the Python packages of this stack cannot stand together", because=because)
+        do = ["pin one of the versions that exclude each other: --pin NAME=VERSION, or for example --cudnn 9.3"]
+        return NoStack("the Python packages of this stack cannot stand together", because=because, do=do)
     return HostLacks(f"could not {step} the packages", because=because)
 
 
@@ -334,5 +351,7 @@ def _guilty(text: str, indexes: Indexes, packages: Packages) -> str:
         parts = urlsplit(address)
         if (parts.netloc.rpartition("@")[2] or unquote(parts.path)).lower() in text:
             return alias
+    if lacked := LACKED.search(text):
+        return packages.index.get(lacked["there"] or lacked["found"], DEFAULT)
     named = [alias for name, alias in packages.index.items() if re.search(rf"\b{re.escape(name)}\b", text)]
     return named[0] if named else DEFAULT

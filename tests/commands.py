@@ -26,6 +26,13 @@ COMMANDS = (
     ["build"],
     ["bundle"],
     ["unbundle"],
+    ["lock"],
+    ["lock", "diff"],
+    ["lock", "export"],
+    ["cache"],
+    ["cache", "ls"],
+    ["cache", "prune"],
+    ["cache", "verify"],
     ["base"],
 )
 

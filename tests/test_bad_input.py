@@ -172,7 +172,7 @@ def test_reference_with_other_inputs(envctl: Program, bad: dict[str, Path], digi
         (("--ort", "1.9999"), 3, ("1.9999", "1.31.")),
         (("--openvino", "2025.99"), 3, ("2025.99", "2026.4.")),
         (("--openvino", "newest"), 2, ("'newest' is not a version",)),
-        (("--tf", "2.12"), 2, ("tensorflow", "onnxruntime")),
+        (("--tf", "2.12"), 2, ("TensorFlow yet", "-- COMMAND")),
         ((*ORT, "--pin", "numpy"), 2, ("NAME=SPEC",)),
         ((*ORT, "--pin", "onnxruntime=1.31"), 2, ("pinned twice",)),
         (("--ort", "1.31", "--runner", "podman"), 2, ("'podman'", "docker, local")),
