@@ -9,16 +9,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from packaging.version import Version
 
 from envctl.aliases import Indexes
 from envctl.errors import BadInput, HostLacks, Reason
 from envctl.index import LockedPackage, Question, resolve
-from envctl.solver import Stack
-from envctl.spec import ImageSpec
 from envctl.tree import cache_root, canonical_json, touch, write_whole
+
+if TYPE_CHECKING:
+    from envctl.solver import Stack
+    from envctl.spec import ImageSpec
 
 FORMAT = 2
 # Wheels are chosen for the oldest C library that today's engines are built for, not for this host's, so that the

@@ -5,16 +5,18 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from envctl.errors import BadInput
 from envctl.request import Pin
-from envctl.solver import Stack
 from envctl.tree import payload
 from envctl.versions import Condition
+
+if TYPE_CHECKING:
+    from envctl.solver import Stack
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -17,13 +17,18 @@ PLAIN = 0o100644
 class File:
     """A member: its text, its mode (with the kind of file), and what RECORD says of it (None: the truth)."""
 
-    text: str
+    text: str | bytes
     mode: int = PLAIN
     record: str | None = None
 
 
 def write(
-    path: Path, members: Mapping[str, str | File], *, name: str = "odd", version: str = "1.0", deflate: bool = True
+    path: Path,
+    members: Mapping[str, str | bytes | File],
+    *,
+    name: str = "odd",
+    version: str = "1.0",
+    deflate: bool = True,
 ) -> Path:
     """A wheel with METADATA, WHEEL and a RECORD that fits, unless a member says otherwise."""
     info = f"{name}-{version}.dist-info"
@@ -48,7 +53,8 @@ def write(
 def _line(at: str, file: File) -> str:
     if file.record is not None:
         return file.record
-    return f"{at},{record_hash(file.text)},{len(file.text.encode())}\n"
+    text = file.text.encode() if isinstance(file.text, str) else file.text
+    return f"{at},{record_hash(text)},{len(text)}\n"
 
 
 LINK = stat.S_IFLNK | 0o777

@@ -50,9 +50,9 @@ def wheel(
     return path
 
 
-def record_hash(text: str) -> str:
+def record_hash(text: str | bytes) -> str:
     """A file's hash as RECORD writes it."""
-    digest = hashlib.sha256(text.encode()).digest()
+    digest = hashlib.sha256(text.encode() if isinstance(text, str) else text).digest()
     return "sha256=" + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 

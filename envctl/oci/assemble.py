@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from envctl.errors import BadInput
 from envctl.lock import Lock
-from envctl.oci import PREFIX
+from envctl.oci import PREFIX, RULES
 from envctl.oci.base_image import BaseImage
 from envctl.oci.content import Image, compact_json
 from envctl.oci.contents import Contents
 from envctl.oci.install import Place
-from envctl.oci.layer import RULES, Group, Part, groups
+from envctl.oci.layer import Group, Part, groups
 from envctl.oci.store import read_note, write_note
 from envctl.oci.stream import Measured
 
@@ -85,6 +84,8 @@ class Draft:
         """Have every part measured, two at a time: inflating and hashing leave Python's lock alone."""
         wanted = [part for part in self.parts if part.measured is None]
         if wanted:
+            from concurrent.futures import ThreadPoolExecutor
+
             self.say(f"assembling {len(wanted)} layers")
             with ThreadPoolExecutor(2) as pool:
                 for _ in pool.map(_measured, wanted):

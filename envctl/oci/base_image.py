@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -87,6 +86,8 @@ def kept_layer(diff_id: str, size: int) -> Layer:
 
 def look_into(layers: list[Path], python: str) -> Seen:
     """What the tars of a base hold; raises `HostLacks` when there is no CPython of that minor version."""
+    import tarfile
+
     programs: dict[str, str] = {}
     folders: set[str] = set()
     for path in layers:

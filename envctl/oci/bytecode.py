@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from envctl.errors import HostLacks, Reason
-from envctl.oci import rootfs
+from envctl.oci import BYTECODE_RULES, rootfs
 from envctl.oci.base_image import BaseImage
 from envctl.oci.content import compact_json
 from envctl.oci.entry import Entry
@@ -28,7 +28,6 @@ from envctl.oci.store import checked, place, read_note, write_note
 from envctl.oci.wheel import Wheel, read_zip
 from envctl.tree import disk_errors, sha256_of
 
-RULES = 1  # raised when envctl/worker/bytecode.py writes other bytes
 PART = 256  # modules compiled in one process
 SCRIPT = Path(__file__).resolve().parent.parent / "worker" / "bytecode.py"
 
@@ -42,7 +41,7 @@ class Compiler:
 
     def key(self, sha256: str) -> str:
         """Names the bytecode of a wheel."""
-        parts = [RULES, sha256, self.base.identity, self.place.prefix, self.place.python]
+        parts = [BYTECODE_RULES, sha256, self.base.identity, self.place.prefix, self.place.python]
         return hashlib.sha256(compact_json(parts)).hexdigest()
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from envctl.index import LockedPackage
 from envctl.lock import Lock
 from envctl.oci.base_image import BaseImage
-from envctl.oci.bytecode import Compiler, compiled
 from envctl.oci.entry import Entry, together
 from envctl.oci.install import Place, check_is, installed, skeleton
 from envctl.oci.wheel import Wheel, read_wheel
@@ -45,6 +44,8 @@ class Contents:
     @cached_property
     def by_wheel(self) -> dict[str, list[Entry]]:
         """The entries of every wheel, its bytecode among them; raises `BadInput` where two wheels claim one path."""
+        from envctl.oci.bytecode import Compiler, compiled
+
         bytecode = compiled(self.wheels, Compiler(base=self.base, place=self.place), self.say)
         found = {sha: installed(wheel, self.place, bytecode[sha]) for sha, wheel in self.wheels.items()}
         together([*found.values(), self.skeleton])

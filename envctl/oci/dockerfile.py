@@ -21,6 +21,7 @@ TEXT = """\
 # Build it in the folder that `envctl build LOCK --emit dockerfile -o DIR` writes (wheels/, uv, finish.py, …):
 #   docker build --network none -t NAME .
 FROM {base} AS made
+LABEL envctl.stage=made
 COPY . /made
 RUN ["/made/uv", "venv", "--quiet", "--python", "{home}/python{python}", "{prefix}"]
 RUN ["/made/uv", "pip", "install", "--quiet", "--no-cache", "--offline", "--no-index", "--no-deps", \\

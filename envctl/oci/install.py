@@ -6,12 +6,9 @@ the prefix for data. Wheel specification; https://packaging.python.org/specifica
 
 from __future__ import annotations
 
-import configparser
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-
-from packaging.utils import canonicalize_name
 
 from envctl.oci.entry import PROGRAM, Entry
 from envctl.oci.record import Hash, hash_of, read_record, write_record
@@ -51,6 +48,8 @@ class Place:
 
 def check_is(wheel: Wheel, name: str, version: str) -> None:
     """Raise `BadInput` when the wheel is not the distribution of that name and version, or of a newer format."""
+    from packaging.utils import canonicalize_name
+
     fields = [_field(wheel, "METADATA", field) for field in ("Name", "Version")]
     if (canonicalize_name(fields[0]), fields[1]) != (canonicalize_name(name), version):
         raise bad_wheel(wheel.label, f"it is {fields[0]} {fields[1]}, and not {name} {version}")
@@ -137,6 +136,8 @@ def _script(wheel: Wheel, member: Member, entry: Entry, place: Place) -> Entry:
 
 def _entry_points(wheel: Wheel, place: Place) -> Iterator[Entry]:
     """A script for each console and GUI entry point."""
+    import configparser
+
     parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False)
     parser.optionxform = str  # type: ignore[assignment, method-assign]
     try:

@@ -6,14 +6,13 @@ import hashlib
 import json
 import posixpath
 import re
-import tarfile
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 from envctl.errors import HostLacks, Reason
-from envctl.oci import daemon, rootfs
+from envctl.oci import daemon
 from envctl.oci.base_image import BaseImage, blob_path, kept_layer, look_into
 from envctl.oci.content import compact_json, digest_of
 from envctl.oci.store import checked, place, read_note, write_note
@@ -28,21 +27,25 @@ def from_daemon(name: str, python: str, say: Callable[[str], None]) -> BaseImage
 
     Where `name` is the digest of a base that was read before, no daemon is asked.
     """
-    kept = read_note("base", f"{name.removeprefix('sha256:')}-{python}") if DIGEST.fullmatch(name) else None
+    kept = read_note("base", _key(name, python)) if DIGEST.fullmatch(name) else None
     if kept and _is_kept(kept):
         return _as_base(kept)
     found = daemon.image(name)
     if found is None:
         do = ["make it: envctl base debian:bookworm (or debian:trixie, debian:bullseye)", "or name one it has: --base"]
         raise HostLacks(f"Docker has no image {name}", do=do)
-    key = f"{found['Id'].removeprefix('sha256:')}-{python}"
-    note = read_note("base", key)
+    note = read_note("base", _key(found["Id"], python))
     if note is None or not _is_kept(note):
         say(f"reading the base {name} from Docker (once)")
         note = _read(found["Id"], python)
-        for digest in (found["Id"], note["digest"]):
-            write_note("base", f"{digest.removeprefix('sha256:')}-{python}", note)
+        write_note("base", _key(found["Id"], python), note)
+    if read_note("base", _key(note["digest"], python)) is None:
+        write_note("base", _key(note["digest"], python), note)
     return _as_base(note)
+
+
+def _key(digest: str, python: str) -> str:
+    return f"{digest.removeprefix('sha256:')}-{python}"
 
 
 def _is_kept(note: dict[str, Any]) -> bool:
@@ -73,6 +76,8 @@ def _identity(digests: list[str]) -> str:
 
 def exact_version(base: BaseImage, python: str) -> str:
     """The patch release of the base's CPython, as it says itself."""
+    from envctl.oci import rootfs
+
     command = [f"{base.home}/python{python}", "-V"]
     forbidden = rootfs.why_not()
     with tempfile.TemporaryDirectory(prefix="envctl-version-") as job:
@@ -113,6 +118,8 @@ def _save(identifier: str) -> tuple[dict[str, Any], list[str]]:
 
 def _take_apart(identifier: str, scratch: Path) -> tuple[dict[str, tuple[Path, str]], dict[str, Any]]:
     """The layers of a saved image (name -> file here, digest) and its JSON documents, read from the daemon's stream."""
+    import tarfile
+
     files: dict[str, tuple[Path, str]] = {}
     documents: dict[str, Any] = {}
     links: dict[str, str] = {}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from envctl.index import LockedPackage
 from envctl.oci.contents import Contents
-from envctl.oci.entry import Entry, with_folders
+from envctl.oci.entry import FOLDER, Entry, with_folders
 from envctl.oci.layer import Group, Part
 from envctl.oci.store import new_folder, place
 from envctl.oci.stream import Archives, unlike_record
@@ -32,6 +32,7 @@ def stage(contents: Contents, into: Path) -> None:
         entries = contents.of((package,), last=False)
         _link(with_folders(entries), root, into, folders)
     _write(with_folders(contents.skeleton), into, folders)
+    into.chmod(FOLDER)
     for folder in sorted(folders, reverse=True):
         os.utime(into / folder, (0, 0))
 

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envctl import lock as locks
-from envctl.aliases import Indexes, read_indexes
 from envctl.errors import BadInput, HostLacks, Reason
 from envctl.lock import Lock
-from envctl.oci import layout, load, local_base, wheels
+from envctl.oci import layout, load, local_base
 from envctl.oci.assemble import Draft, Recipe
 from envctl.oci.base_image import BaseImage
 from envctl.oci.content import Image
@@ -79,15 +78,15 @@ def draft_of(lock: Lock, order: Order, listener: Listener) -> Draft:
     """The image to be, as far as it is known already."""
     base = local_base.from_daemon(order.base or base_name(lock), lock.python, listener.say)
     recipe = Recipe(lock=lock, base=base, revision=order.revision)
+    return Draft(recipe, lambda: bring(lock, order, listener), listener.say)
+
+
+def bring(lock: Lock, order: Order, listener: Listener) -> dict[str, Path]:
+    """The lock's wheels by their hashes, wherever the order says that they may come from."""
+    from envctl.aliases import read_indexes
+    from envctl.oci import wheels
+
     indexes = read_indexes(list(order.index))
-
-    def bring() -> dict[str, Path]:
-        return _bring(lock, indexes, order, listener)
-
-    return Draft(recipe, bring, listener.say)
-
-
-def _bring(lock: Lock, indexes: Indexes, order: Order, listener: Listener) -> dict[str, Path]:
     return wheels.bring(lock, indexes, order.folders, offline=order.offline, say=listener.say)
 
 
@@ -157,6 +156,7 @@ def resolved(ask: Ask, listener: Listener) -> Lock:
     """The lock that the pins resolve to, for the bases that are here."""
     from envctl import host as host_module
     from envctl import matrix
+    from envctl.aliases import read_indexes
     from envctl.runner.docker import DockerRunner
     from envctl.workflow.plan import known_facts, plan_target
     from envctl.workflow.prepare import check_pins_took_effect, locked_for

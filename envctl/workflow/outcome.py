@@ -104,7 +104,8 @@ def prepared_data(prepared: Prepared | None) -> dict[str, Any] | None:
         return None
     lock = prepared.environment.lock
     packages = {package.name: package.version for package in lock.packages}
-    made = {"lock": lock.digest, "environment": str(prepared.environment.folder), "packages": packages}
+    kept = {"environment": str(prepared.environment.folder), "image": prepared.environment.image or None}
+    made = {"lock": lock.digest, "packages": packages, **kept}
     return plan_data(prepared.plan) | {"locked": made}
 
 

@@ -1,0 +1,239 @@
+"""Ratios of images: python benchmarks/build.py [small|big] [--rounds N]   (as root, with Docker and its BuildKit)
+
+Each row alternates ours and theirs (A B A B …) with all wheels on disk, and gives the median of the ratios. Theirs are
+Dockerfiles of the same wheels with BuildKit: `uv --no-cache` and pip, both compiling bytecode, wheels in a bind mount.
+Every side begins without an image of its own. small: openvino + numpy; big: tensorflow-cpu + tf2onnx.
+
+(a) unchanged lock, `envctl build LOCK --load`, against `python -c pass`     (goal: 0.15 s in all)
+(b) one small wheel changed, into Docker, against BuildKit + uv and + pip     (goals: 10 and 20 times faster)
+(c) ready to run from a read-only mount, container start and import included, wheels unpacked before, against
+    the same with an image of BuildKit + uv and + pip                                 (goals: 8 and 15 times)
+(d) first image, nothing but wheels and base known, against both   (goal: 1.5 times against pip, classic store)
+(e) first import in a fresh container with bytecode, against without         (goal: 3 times)
+(f) peak memory of a build                                                   (goal: 300 MB)
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+from envctl import environment, lock  # noqa: E402
+from envctl.aliases import Indexes  # noqa: E402
+from envctl.lock import Lock  # noqa: E402
+from envctl.oci import local_base, store, wheels  # noqa: E402
+from envctl.workflow.build import base_name  # noqa: E402
+from tests import building, wheelhouse  # noqa: E402
+
+SETS = {
+    "small": (("openvino==2026.4.1", "numpy"), "openvino"),
+    "big": (("tensorflow-cpu==2.20.0", "tf2onnx"), "tensorflow"),
+}
+ENVCTL = [str(Path(sys.executable).parent / "envctl")]
+DOCKER = "/usr/bin/docker"  # Debian's, which has BuildKit built in
+OURS, THEIRS = "envctl-bench:ours", "envctl-bench:theirs"
+UV = (
+    "/made/uv venv -q --python /usr/bin/python3.11 /opt/env && /made/uv pip install -q --no-cache --offline --no-index "
+    "--no-deps --compile-bytecode --find-links /made/wheels --python /opt/env/bin/python -r /made/requirements.txt"
+)
+PIP = (
+    "/usr/bin/python3.11 /made/pip.zip/pip install -q --no-cache-dir --no-index --no-deps --disable-pip-version-check "
+    "--root-user-action ignore --ignore-installed --prefix /opt/env --find-links /made/wheels -r /made/requirements.txt"
+)
+Step = Callable[[], object]
+
+
+class Bench:
+    """One set of wheels with its folders."""
+
+    def __init__(self, name: str, folder: Path, rounds: int) -> None:
+        self.folder, self.rounds, self.module = folder, rounds, SETS[name][1]
+        self.lock = made_lock(SETS[name][0])
+        self.base = local_base.from_daemon(base_name(self.lock), "3.11", print)
+        paths = wheels.bring(self.lock, Indexes(addresses={}), (), offline=False, say=print)
+        self.context = folder / "context"
+        (self.context / "wheels").mkdir(parents=True)
+        for package in self.lock.packages:
+            shutil.copyfile(paths[package.sha256], self.context / "wheels" / package.file)
+        self.write_lock(self.lock)
+        from uv import find_uv_bin
+
+        shutil.copy(find_uv_bin(), self.context / "uv")
+        import pip
+
+        shutil.make_archive(str(self.context / "pip"), "zip", Path(pip.__file__).parents[1], "pip")
+
+    def write_lock(self, locked: Lock) -> None:
+        self.path = self.folder / "envctl.lock"
+        self.path.write_text(locked.text())
+        pins = "".join(f"{each.name}=={each.version}\n" for each in locked.packages)
+        (self.context / "requirements.txt").write_text(pins)
+
+    def ours(self) -> None:
+        run([*ENVCTL, "build", str(self.path), "--wheels", str(self.context / "wheels"), "--load", "--tag", OURS])
+
+    def theirs(self, install: str) -> None:
+        text = f"FROM {base_name(self.lock)}\nRUN --mount=type=bind,target=/made {install}\n"
+        (self.context / "Dockerfile").write_text(text)
+        run([DOCKER, "build", "-q", "--network", "none", "-t", THEIRS, str(self.context)], DOCKER_BUILDKIT="1")
+
+    def forget_images(self) -> None:
+        """No image, no layer and no BuildKit cache of either side."""
+        remove(OURS, THEIRS)
+        subprocess.run([DOCKER, "builder", "prune", "-af"], capture_output=True, check=False)
+
+    def forget(self) -> None:
+        """Nothing known of layers and bytecode either."""
+        self.forget_images()
+        for kind in ("layers", "images", "bytecode"):
+            shutil.rmtree(store.place(kind, ""), ignore_errors=True)
+
+    def change(self) -> None:
+        """Another version of the smallest pure wheel: one more line in a file of it."""
+        package = min(self.lock.packages, key=lambda each: (self.context / "wheels" / each.file).stat().st_size)
+        path = self.context / "wheels" / package.file
+        alter(path)
+        packages = tuple(
+            replace(each, sha256=wheelhouse.sha256(path)) if each.name == package.name else each
+            for each in self.lock.packages
+        )
+        self.lock = replace(self.lock, packages=packages)
+        self.write_lock(self.lock)
+
+    def mounted(self) -> None:
+        """Stage and import, as a process of its own does it."""
+        shutil.rmtree(store.cache_root() / "environments", ignore_errors=True)
+        run([sys.executable, __file__, "--stage", str(self.path), "--import", self.module])
+
+    def imported(self, *options: str, image: str = OURS) -> None:
+        command = ["/opt/env/bin/python", *options, "-c", f"import {self.module}"]
+        site = ["-e", "PYTHONPATH=/opt/env/lib/python3.11/site-packages:/opt/env/local/lib/python3.11/dist-packages"]
+        python = command if image == OURS else ["/usr/bin/python3.11", *command[1:]]
+        run([DOCKER, "run", "--rm", "--network", "none", *(site if image == THEIRS else []), image, *python])
+
+
+def made_lock(requirements: tuple[str, ...]) -> Lock:
+    wanted, recipe = wheelhouse.stack("3.11"), wheelhouse.spec(*requirements)
+    indexes, platform = Indexes(addresses={}), building.PLATFORM
+    return lock.find_or_make(wanted, recipe, platform, indexes, offline=False, refresh=False, say=print)
+
+
+def alter(path: Path) -> None:
+    """The wheel with a new line in its METADATA, and a RECORD that fits."""
+    with zipfile.ZipFile(path) as old:
+        files = [(info, old.read(info)) for info in old.infolist()]
+    line = next((info.filename, data) for info, data in files if info.filename.endswith(".dist-info/METADATA"))
+    new = line[1] + f"\nchanged {time.time_ns()}\n".encode()
+    row = f"{line[0]},{wheelhouse.record_hash(new)},{len(new)}"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
+        for info, data in files:
+            if info.filename.endswith(".dist-info/RECORD"):
+                rows = [row if each.startswith(f"{line[0]},") else each for each in data.decode().splitlines()]
+                data = "\n".join(rows).encode() + b"\n"  # noqa: PLW2901
+            out.writestr(info, new if info.filename == line[0] else data)
+
+
+def run(command: list[str], **variables: str) -> None:
+    done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{command}\n{done.stdout}{done.stderr}")
+
+
+def remove(*names: str) -> None:
+    subprocess.run([DOCKER, "rmi", "-f", *names], capture_output=True, check=False)
+
+
+def pair(title: str, rounds: int, ours: Step, theirs: Step, before: Step = lambda: None) -> None:
+    """Both in turns, `before` unmeasured ahead of each; the median of theirs/ours."""
+    times = []
+    for _ in range(rounds):
+        before()
+        mine = seconds(ours)
+        before()
+        times.append((mine, seconds(theirs)))
+    ratio = statistics.median(b / a for a, b in times)
+    a, b = (statistics.median(each) for each in zip(*times, strict=True))
+    print(f"{title:<62} {ratio:6.2f} times faster   {a:.2f} s / {b:.2f} s", flush=True)
+
+
+def seconds(step: Step) -> float:
+    began = time.perf_counter()
+    step()
+    return time.perf_counter() - began
+
+
+def measure(bench: Bench) -> None:
+    rounds = bench.rounds
+    for name, install in (("uv", UV), ("pip", PIP)):
+        theirs = partial(bench.theirs, install)
+        pair(f"d  first image / BuildKit + {name}", rounds, bench.ours, theirs, bench.forget)
+    bench.ours()
+    print(f"f  peak memory {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10} MiB (largest child of all)")
+    pair("a  python -c pass / unchanged lock", rounds * 3, bench.ours, lambda: run([sys.executable, "-c", "pass"]))
+    pair(
+        "e  import with bytecode / without",
+        rounds,
+        bench.imported,
+        lambda: bench.imported("-X", "pycache_prefix=/none"),
+    )
+    for name, install in (("uv", UV), ("pip", PIP)):
+        pair(
+            f"b  one wheel changed / BuildKit + {name}",
+            rounds,
+            bench.ours,
+            lambda i=install: bench.theirs(i),
+            bench.change,
+        )  # type: ignore[misc]
+    bench.ours()  # brings the wheel that was changed last
+    bench.forget_images()  # or the image would be run
+    bench.mounted()  # unpacks the wheels
+    for name, install in (("uv", UV), ("pip", PIP)):
+
+        def ready(install: str = install) -> None:
+            bench.theirs(install)
+            bench.imported(image=THEIRS)
+
+        pair(f"c  mounted and imported / BuildKit + {name}", rounds, bench.mounted, ready, bench.forget_images)
+
+
+def stage(path: Path, module: str) -> None:
+    locked = lock.parse(path.read_text())
+    base = local_base.from_daemon(base_name(locked), "3.11", print)
+    made = environment.find_or_stage(locked, base, Indexes(addresses={}), offline=True, say=print)
+    command = ["run", "--rm", "--network", "none", "--read-only", "-v", f"{made.prefix}:/opt/env:ro", base.image]
+    run([DOCKER, *command, "/opt/env/bin/python", "-c", f"import {module}"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("set", nargs="?", choices=sorted(SETS), default="small")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--stage", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--import", dest="module", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.stage:
+        stage(given.stage, given.module)
+        return
+    os.environ.setdefault("ENVCTL_CACHE", str(Path.home() / ".cache" / "envctl-bench"))
+    with tempfile.TemporaryDirectory(prefix="envctl-bench-") as folder:
+        try:
+            measure(Bench(given.set, Path(folder), given.rounds))
+        finally:
+            remove(OURS, THEIRS)
+
+
+main()
