@@ -181,12 +181,7 @@ def _from_store(python: Path, lock: Lock, partial: Path) -> list[LockedPackage]:
     missing = wheels.missing(lock)
     kept = [package for package in lock.packages if package not in missing]
     if kept:
-        folder = partial / "wheels"
-        folder.mkdir()
-        for package in kept:
-            (folder / package.file).symlink_to(wheels.whole(package))
-        install_files(python, kept, folder, partial)
-        shutil.rmtree(folder)
+        install_files(python, kept, [wheels.named(package) for package in kept], partial)
     return missing
 
 

@@ -268,11 +268,11 @@ def install(python: Path, locked: list[LockedPackage], indexes: Indexes, folder:
             raise uv_error("install", done, indexes, served)
 
 
-def install_files(python: Path, locked: list[LockedPackage], wheels: Path, folder: Path) -> None:
-    """Install locked wheels that lie in a folder with no others in it, each checked against its hash; no network."""
+def install_files(python: Path, locked: list[LockedPackage], wheels: list[Path], folder: Path) -> None:
+    """Install locked wheels, each alone in one of the folders, and checked against its hash; no network."""
     requirements = folder / "requirements-kept.txt"
     requirements.write_text(export(locked), encoding="utf-8")
-    arguments = ["--no-index", "--offline", "--find-links", str(wheels)]
+    arguments = ["--no-index", "--offline", *(part for each in wheels for part in ("--find-links", str(each)))]
     done = _pip_install(python, requirements, arguments, folder, OWN_INDEXES)
     if done.returncode:
         raise uv_error("install", done, Indexes(addresses={}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from envctl.aliases import Indexes
@@ -38,6 +39,21 @@ def bring(
 def whole(package: LockedPackage) -> Path:
     """A kept wheel that has its hash; raises `HostLacks` for one that was damaged."""
     return checked(path_of(package), package.sha256, f"the wheel {package.file}")
+
+
+def named(package: LockedPackage) -> Path:
+    """A folder that holds the kept wheel alone, under its own name: uv reads what a wheel is from that.
+
+    The folder is the same each time, so that uv unpacks a wheel once for all environments.
+    """
+    path, folder = whole(package), place("named", package.sha256)
+    link = folder / package.file
+    if not link.is_symlink():
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):  # another envctl was faster
+                link.symlink_to(os.path.relpath(path, folder))
+    return folder
 
 
 def missing(lock: Lock) -> list[LockedPackage]:
