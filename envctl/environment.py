@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from envctl.aliases import Indexes
 from envctl.errors import HostLacks, Reason
-from envctl.index import install, uv, uv_error
+from envctl.index import LockedPackage, install, install_files, uv, uv_error
 from envctl.lock import Lock
 from envctl.tree import cache_root, disk_errors, touch
 
@@ -168,8 +168,21 @@ def _fill(partial: Path, lock: Lock, interpreter: Path, indexes: Indexes, offlin
     done = uv(arguments, cwd=partial)
     if done.returncode:
         raise uv_error("make a virtual environment for", done, indexes)
-    install(venv / "bin" / "python", list(lock.packages), indexes, partial, offline)
+    python = venv / "bin" / "python"
+    rest = _from_store(python, lock, partial)
+    install(python, rest, indexes, partial, offline)
     _let_others_read(partial)
+
+
+def _from_store(python: Path, lock: Lock, partial: Path) -> list[LockedPackage]:
+    """Install the wheels that the store has, without asking an index; those that it has not come back."""
+    from envctl.oci import wheels
+
+    missing = wheels.missing(lock)
+    kept = [package for package in lock.packages if package not in missing]
+    if kept:
+        install_files(python, kept, [wheels.named(package) for package in kept], partial)
+    return missing
 
 
 def _let_others_read(folder: Path) -> None:

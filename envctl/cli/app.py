@@ -20,6 +20,8 @@ COMMANDS = {
     "explain": "Find the cause of an error in a log, with its fix.",
     "build": "Make the image of an environment: the same bits everywhere.",
     "cache": "Show, prune and verify what envctl keeps.",
+    "bundle": "Everything to run locked environments without network, in a folder.",
+    "unbundle": "Fill the cache from such a folder.",
     "ci": "Write a CI file that checks locks and verifies a model in each environment.",
     "base": "Make base images from Debian packages, list them, copy them to a registry.",
     "push": "Push an image in a folder or archive to a registry.",

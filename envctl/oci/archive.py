@@ -55,7 +55,12 @@ def layout_files(image: Image, names: list[str]) -> Iterator[tuple[str, int, Cal
 
 def index_of(image: Image, names: list[str]) -> bytes:
     """The layout's index: the image once for each name, as readers look for a name in the annotations."""
-    entry = {"mediaType": MANIFEST, "digest": image.digest, "size": len(image.manifest())}
+    return descriptor_index(image.digest, len(image.manifest()), names)
+
+
+def descriptor_index(digest: str, size: int, names: list[str]) -> bytes:
+    """The same of a manifest that is known by its digest and size."""
+    entry = {"mediaType": MANIFEST, "digest": digest, "size": size}
     entry_names = [_annotations(name) for name in names] or [{}]
     manifests = [entry | ({"annotations": each} if each else {}) for each in entry_names]
     return compact_json({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests})

@@ -73,7 +73,7 @@ def _send_classic(
     draft: Draft, items: list[Item], names: list[str], present: int, say: Callable[[str], None]
 ) -> Loaded:
     say(f"loading into Docker: {len(items) - present} of {len(items)} layers")
-    _post(docker_archive(items, names, draft.image, present))
+    post(docker_archive(items, names, draft.image, present))
     image = draft.image()
     identifier = image.config_descriptor.digest
     if daemon.image(identifier) is None:
@@ -95,13 +95,13 @@ def _into_containerd(draft: Draft, names: list[str], say: Callable[[str], None])
     skipped = sent_before
     try:
         say(f"loading into Docker: {len(blobs) - len(skipped)} of {len(blobs)} layers")
-        _post(oci_archive(image, names, skipped))
+        post(oci_archive(image, names, skipped))
     except HostLacks as error:
         if not skipped or not _is_absent(error):
             raise
         say("a layer is not there after all: sending the whole image")
         skipped = frozenset()
-        _post(oci_archive(image, names))
+        post(oci_archive(image, names))
     write_note("daemons", key, {"blobs": sorted(blobs | sent_before)})
     if daemon.image(image.digest) is None:
         raise HostLacks(
@@ -114,7 +114,7 @@ def _is_absent(error: HostLacks) -> bool:
     return any(mark in reason.text.lower() for reason in error.because for mark in ABSENT)
 
 
-def _post(body: Iterator[bytes]) -> None:
+def post(body: Iterator[bytes]) -> None:
     """Send an archive; raises `HostLacks` with the daemon's words when it refuses."""
     with daemon.asked("POST", "/images/load?quiet=1", body) as answer:
         data = answer.read()
