@@ -149,7 +149,7 @@ def test_envctls_own_wheel_holds_what_its_data_folders_and_package_hold(bundle: 
     for data in ("matrices", "images", "probes", "symptoms"):
         there |= {f"envctl/{path.relative_to(ROOT)}" for path in (ROOT / data).rglob("*") if path.is_file()}
     assert {name for name in names if ".dist-info/" not in name} == {
-        name for name in there if "__pycache__" not in name
+        name for name in there if "__pycache__" not in name and "/." not in name
     }
 
 
