@@ -42,6 +42,7 @@ SETS = {
     "small": (("openvino==2026.4.1", "numpy"), "openvino"),
     "big": (("tensorflow-cpu==2.20.0", "tf2onnx"), "tensorflow"),
 }
+BASE = image.base_bringing("3.11")
 ENVCTL = [str(Path(sys.executable).parent / "envctl")]
 DOCKER = "/usr/bin/docker"  # Debian's, which has BuildKit built in
 OURS, THEIRS = "envctl-bench:ours", "envctl-bench:theirs"
@@ -62,7 +63,7 @@ class Bench:
     def __init__(self, name: str, folder: Path, rounds: int) -> None:
         self.folder, self.rounds, self.module = folder, rounds, SETS[name][1]
         self.lock = made_lock(SETS[name][0])
-        self.base = image.here(image.base_bringing("3.11"), print)
+        self.base = image.here(BASE, print)
         paths = wheels.bring(self.lock, Indexes(addresses={}), (), offline=False, say=print)
         self.context = folder / "context"
         (self.context / "wheels").mkdir(parents=True)
@@ -211,10 +212,10 @@ def measure(bench: Bench) -> None:
 
 def stage(path: Path, module: str) -> None:
     locked = lock.parse(path.read_text())
-    base = image.here(image.base_bringing("3.11"), print)
+    base = image.here(BASE, print)
     made = environment.find_or_stage(locked, base, Indexes(addresses={}), offline=True, say=print)
     command = ["run", "--rm", "--network", "none", "--read-only", "-v", f"{made.prefix}:/opt/env:ro"]
-    command += [image.in_docker(image.base_bringing("3.11"), base, print)]
+    command += [image.in_docker(BASE, base, print)]
     run([DOCKER, *command, "/opt/env/bin/python", "-c", f"import {module}"])
 
 

@@ -37,7 +37,8 @@ class Order:
 
 def locked(wheel: Path, name: str, version: str) -> LockedPackage:
     """A wheel as locks have it."""
-    return LockedPackage(name=name, version=version, file=wheel.name, sha256=wheelhouse.sha256(wheel), index="pypi")
+    found = {"sha256": wheelhouse.sha256(wheel), "size": wheel.stat().st_size}
+    return LockedPackage(name=name, version=version, file=wheel.name, index="pypi", **found)  # type: ignore[arg-type]
 
 
 def order(folder: Path, *, says: str = "hello", heavy: bytes = b"") -> Order:

@@ -52,12 +52,13 @@ def link(name: str, target: str) -> tuple[tarfile.TarInfo, bytes]:
 
 def with_python(version: str = "3.11.2") -> Image:
     """A base with a CPython that is reached over three links, as Debian has it, and a package."""
+    named = f"python{version.rpartition('.')[0]}"
     program = b"\x7fELF" + noise(2 * MIB) + b"\0" + version.encode() + b"\0"
     files = tar(
         link("bin", "usr/bin"),
         link("usr/bin/python3", "/etc/alternatives/python"),
-        link("etc/alternatives/python", "../../bin/python3.11"),
-        (entry("./usr/bin/python3.11"), program),
+        link("etc/alternatives/python", f"../../bin/{named}"),
+        (entry(f"./usr/bin/{named}"), program),
         (entry("var/lib/dpkg/status"), STATUS),
     )
     return image(layer(files), layer(tar_of({"b": b"2"}), packed=False), Env=["PATH=/bin"])

@@ -1,4 +1,4 @@
-"""`envctl build`: a lock (a file's, or what pins resolve to) and a base -> an image: computed, written, loaded, pushed."""
+"""`envctl build`: a lock (of a file or of pins) and a base -> an image, computed, written, loaded or pushed."""
 
 from __future__ import annotations
 
