@@ -26,6 +26,8 @@ from envctl.tree import cache_root, disk_errors, touch
 if TYPE_CHECKING:
     from envctl.oci.base_image import BaseImage
 
+LAYOUT = 2  # of the folder; raised when what is in it is arranged otherwise, so that no older one is taken for it
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Environment:
@@ -139,8 +141,8 @@ def _try(guard: object) -> bool:
 
 
 def _key(lock: Lock, under: str) -> str:
-    """Digest of the lock and of what it stands on: an interpreter's path, or a base."""
-    return f"{lock.digest[:24]}-{hashlib.sha256(under.encode()).hexdigest()[:8]}"
+    """Digest of the lock, and of the layout and what it stands on: an interpreter's path, or a base."""
+    return f"{lock.digest[:24]}-{hashlib.sha256(f'{LAYOUT} {under}'.encode()).hexdigest()[:8]}"
 
 
 def _make(environment: Environment, fill: Callable[[Path], None], say: Callable[[str], None]) -> None:

@@ -8,16 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from envctl.cli import options
+from envctl.cli.push import pushed_data
 from envctl.cli.screen import Screen, guarded
 from envctl.errors import BadInput
 
 if TYPE_CHECKING:
     from envctl.lock import Lock
     from envctl.workflow.build import Built, Order
+    from envctl.workflow.build_lock import Found
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
-LockFile = Annotated[Path | None, typer.Argument(metavar="[LOCK]", help="A lock; or give pins instead.")]
+LockFile = Annotated[
+    Path | None,
+    typer.Argument(metavar="[LOCK]", help="A lock (default: ./envctl.lock where it is); or give pins instead."),
+]
+Target = Annotated[str, typer.Option("--target", help="Which target of the lock file.", show_default=False)]
 Tag = Annotated[list[str], typer.Option("--tag", metavar="NAME:TAG", help="Name of the image; may be repeated.")]
 Output = Annotated[
     list[str], typer.Option("-o", "--output", metavar="KIND:PATH", help="oci:DIR or docker-archive:FILE; repeatable.")
@@ -27,7 +33,19 @@ Emit = Annotated[
     str | None,
     typer.Option("--emit", metavar="dockerfile", help="Print a plain Dockerfile, or write its folder (-o DIR)."),
 ]
-BaseName = Annotated[str, typer.Option("--base", help="Image of the local Docker to build upon.", show_default=False)]
+Push = Annotated[
+    str, typer.Option("--push", metavar="REF", help="Push it to HOST[:PORT]/NAME[:TAG]; what is there is not sent.")
+]
+BaseName = Annotated[
+    str,
+    typer.Option(
+        "--base",
+        help="Build upon: a base made here (debian:bookworm), sha256:DIGEST of the store, oci:DIR, REF@sha256:DIGEST "
+        "of a registry, or docker-daemon:NAME. A lock's own base must be the same.",
+        show_default=False,
+    ),
+]
+Insecure = Annotated[bool, typer.Option("--insecure", help="Plain HTTP for registries on other machines.")]
 Wheels = Annotated[list[Path], typer.Option("--wheels", metavar="DIR", help="Folder with wheels; may be repeated.")]
 Revision = Annotated[str, typer.Option("--revision", help="Source revision for a label.", show_default=False)]
 
@@ -35,6 +53,7 @@ Revision = Annotated[str, typer.Option("--revision", help="Source revision for a
 @app.command()
 def build(
     lock: LockFile = None,
+    target: Target = "",
     trt: options.Trt = None,
     trt_rtx: options.TrtRtx = None,
     tf: options.Tf = None,
@@ -51,16 +70,18 @@ def build(
     tag: Tag = [],  # noqa: B006
     output: Output = [],  # noqa: B006
     load: Load = False,
+    push: Push = "",
     emit: Emit = None,
     base: BaseName = "",
     wheels: Wheels = [],  # noqa: B006
     revision: Revision = "",
+    insecure: Insecure = False,
     index: Annotated[list[str], typer.Option("--index", metavar="ALIAS=URL", help="Address of an index.")] = [],  # noqa: B006
     offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
     refresh_lock: Annotated[bool, typer.Option("--refresh-lock", help="Resolve packages anew.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Make the image of a lock: the same bits everywhere. Without -o and --load only its digest is computed."""
+    """Make the image of a lock: the same bits everywhere. Without -o, --load, --push only its digest is computed."""
     engines = {
         "--trt": trt, "--trt-rtx": trt_rtx, "--tf": tf, "--ort": ort, "--openvino": openvino, "--ncnn": ncnn,
         "--litert": litert, "--mxnet": mxnet, "--cuda": cuda, "--cudnn": cudnn, "--python": python,
@@ -69,34 +90,44 @@ def build(
     with guarded(screen):
         shared = {"index": tuple(index), "offline": offline}
         asked = {"refresh": refresh_lock, "gpu": gpu, **shared}
-        found = _lock(lock, engines, pin, asked, screen)
+        found = _lock(lock, (target, base), engines, pin, asked, screen)
         from envctl.workflow.build import Order
 
-        folders = tuple(wheels)
-        order = Order(names=tuple(tag), load=load, base=base, revision=revision, folders=folders, **shared)  # type: ignore[arg-type]
+        made = {"names": tuple(tag), "load": load, "push": push, "insecure": insecure, "folders": tuple(wheels)}
+        order = Order(base=base, locked=found.base, revision=revision, **made, **shared)  # type: ignore[arg-type]
         if emit:
-            _emit(emit, found, order, output, screen)
+            _emit(emit, found.environment, order, output, screen)
         else:
-            _build(found, order, output, screen)
+            _build(found.environment, order, output, screen)
 
 
 def _lock(
-    path: Path | None, engines: dict[str, str | None], pins: list[str], asked: dict[str, Any], screen: Screen
-) -> Lock:
-    """The lock of the file, or of the pins; exactly one of both."""
+    path: Path | None,
+    chosen: tuple[str, str],
+    engines: dict[str, str | None],
+    pins: list[str],
+    asked: dict[str, Any],
+    screen: Screen,
+) -> Found:
+    """What the file holds (of its target, for a base: `chosen`), or what the pins resolve to; one of both."""
+    from envctl.workflow.build_lock import DEFAULT, Found, read_lock
+
     pinned = pins or [option for option, value in engines.items() if value is not None]
+    if path is None and not pinned and Path(DEFAULT).is_file():
+        path = Path(DEFAULT)
     if bool(path) == bool(pinned):
         what = "both a lock and pins were given" if path else "nothing was asked for"
         raise BadInput(what, do=["envctl build LOCK, or pins, for example --openvino 2026.4"])
-    from envctl.workflow import build
-
     if path:
-        return build.read_lock(path)
+        return read_lock(path, *chosen)
+    if chosen[0]:
+        raise BadInput("--target chooses in a lock file, and pins were given", do=["give LOCK, or leave --target out"])
     from envctl.cli.pins import engine_and_pins
+    from envctl.workflow import build
     from envctl.workflow.ask import Ask
 
     engine, found = engine_and_pins(engines, pins)
-    return build.resolved(Ask(task="command", engine=engine, pins=found, **asked), screen)
+    return Found(environment=build.resolved(Ask(task="command", engine=engine, pins=found, **asked), screen))
 
 
 def _build(lock: Lock, order: Order, outputs: list[str], screen: Screen) -> None:
@@ -120,6 +151,9 @@ def _lines(built: Built) -> list[tuple[str, str]]:
     lines += [("wrote", path) for path in built.wrote]
     if built.sent is not None:
         lines += [("loaded", f"{', '.join(built.names)} ({built.sent} of {len(built.image.layers)} layers sent)")]
+    if built.pushed:
+        ways = ", ".join(f"{count} {way}" for way, count in sorted(built.pushed.blobs.items()))
+        lines += [("pushed", f"{built.pushed.ref} (blobs: {ways}; {built.pushed.sent_bytes / 1e6:.1f} MB sent)")]
     return [*lines, ("time", f"{built.seconds:.2f} s")]
 
 
@@ -134,6 +168,7 @@ def _data(built: Built) -> dict[str, Any]:
         "names": list(built.names),
         "wrote": built.wrote,
         "loaded": None if built.sent is None else {"id": built.identifier, "layers_sent": built.sent},
+        "pushed": pushed_data(built.pushed) if built.pushed else None,
         "seconds": round(built.seconds, 3),
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -38,8 +38,12 @@ def print_pushed(screen: Screen, done: Pushed) -> None:
     """Show what came of a push: the reference by digest on the first line, for scripts."""
     screen.quiet()
     if screen.as_json:
-        data = {"ref": str(done.ref), "digest": done.digest, "blobs": done.blobs, "sent_bytes": done.sent_bytes}
-        screen.print_json(data)
+        screen.print_json(pushed_data(done))
         return
     ways = ", ".join(f"{count} {way}" for way, count in sorted(done.blobs.items()))
     print(f"{done.ref}\n  blobs     {ways}; {done.sent_bytes / 1e6:.1f} MB sent")
+
+
+def pushed_data(done: Pushed) -> dict[str, Any]:
+    """The same for `--json`."""
+    return {"ref": str(done.ref), "digest": done.digest, "blobs": done.blobs, "sent_bytes": done.sent_bytes}

@@ -13,7 +13,6 @@ from envctl.bundle.manifest import Picture
 from envctl.errors import BadInput, HostLacks, Reason
 from envctl.oci import daemon
 from envctl.oci.archive import docker_archive, oci_archive
-from envctl.oci.base_image import read_blocks
 from envctl.oci.content import LAYER_GZIP, LAYER_TAR, Descriptor, Image, Layer
 from envctl.oci.load import post
 
@@ -73,8 +72,12 @@ def _layer(blobs: Path, entry: dict[str, Any], diff_id: str) -> Layer:
     if kind not in (LAYER_TAR, LAYER_GZIP):
         raise ValueError(f"layer of kind {kind}")
     path = blobs / _hex(digest)
-    chunks = read_blocks(path)
     blob = Descriptor(media_type=kind, digest=digest, size=size)
+
+    def chunks() -> Iterator[bytes]:
+        with path.open("rb") as stream:
+            while block := stream.read(BLOCK):
+                yield block
 
     def tar() -> Iterator[bytes]:
         return _inflated(path) if kind == LAYER_GZIP else chunks()

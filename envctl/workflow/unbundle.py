@@ -12,7 +12,9 @@ from envctl import lock, lockfile
 from envctl.bundle.manifest import File, Manifest, Picture, load
 from envctl.bundle.reading import blocks, check_there
 from envctl.errors import BadInput, HostLacks, Reason
+from envctl.oci.bases import point_to
 from envctl.oci.store import checked, new_file, new_folder, place
+from envctl.spec import bases
 from envctl.tree import cache_root, write_whole
 
 Say = Callable[[str], None]
@@ -148,6 +150,8 @@ def _pictures(folder: Path, done: Unbundled, say: Say) -> None:
             raise BadInput(f"the {picture.kind} {picture.digest} is not whole", because=because)
         with new_folder(final) as partial:
             _layout(folder, picture, blobs, partial, done)
+        for name in picture.names if picture.kind == "base" else ():
+            point_to(_called(name), f"sha256:{picture.digest}")
         done.new += 1
 
 
@@ -168,9 +172,14 @@ def _layout(folder: Path, picture: Picture, blobs: dict[str, File], into: Path, 
                 stream.write(block)
         final.chmod(0o444)
     size = (into / "blobs/sha256" / picture.digest).stat().st_size
-    index = descriptor_index(f"sha256:{picture.digest}", size, list(picture.names))
+    index = descriptor_index(f"sha256:{picture.digest}", size, [_called(name) for name in picture.names])
     (into / "oci-layout").write_bytes(compact_json({"imageLayoutVersion": "1.0.0"}))
     (into / "index.json").write_bytes(index)
+
+
+def _called(name: str) -> str:
+    """What envctl calls the base that Docker has under that name; other images keep theirs."""
+    return next((base.name for base in bases() if base.tag == name), name)
 
 
 def _kept_blob(name: str, manifest: Manifest) -> Path | None:
