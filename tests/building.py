@@ -37,14 +37,8 @@ class Order:
 
 def locked(wheel: Path, name: str, version: str) -> LockedPackage:
     """A wheel as locks have it."""
-    return LockedPackage(
-        name=name,
-        version=version,
-        file=wheel.name,
-        sha256=wheelhouse.sha256(wheel),
-        index="pypi",
-        size=wheel.stat().st_size,
-    )
+    sha256, size = wheelhouse.sha256(wheel), wheel.stat().st_size
+    return LockedPackage(name=name, version=version, file=wheel.name, sha256=sha256, index="pypi", size=size)
 
 
 def order(folder: Path, *, says: str = "hello", heavy: bytes = b"") -> Order:

@@ -6,7 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
-from envctl.tree import canonical_json
+from envctl.lock import Lock
+from envctl.lockfile import Asked, LockFile, Target, Wanted
 from envctl.workflow.ci import CiAsk, pipeline, text
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
@@ -18,12 +19,14 @@ X86, ARM = "x86_64-manylinux_2_28", "aarch64-manylinux_2_35"
 
 
 def lock_text(*targets: tuple[str, str, str]) -> str:
-    """A lock file as far as CI reads it: name, CPython and platform of each target."""
-    tables = [
-        {"name": name, "environment": {"python": python, "platform": platform, "packages": []}}
-        for name, python, platform in targets
-    ]
-    return canonical_json({"kind": "envctl lock file", "format": 1, "targets": tables})
+    """A lock file with the name, CPython and platform of each target, and no packages."""
+    wanted = tuple(Wanted(name=name, arch="", facts="", pythons=(), base="none") for name, _, _ in targets)
+    found = tuple(
+        Target(name=n, stack=(), open=(), base=None, environment=Lock(python=python, platform=platform, packages=()))
+        for n, python, platform in targets
+    )
+    request = Asked(engine="onnxruntime", pins=(), targets=wanted)
+    return LockFile(request=request, inputs={}, targets=found).text()
 
 
 def project(folder: Path) -> Path:

@@ -193,7 +193,7 @@ def test_files_of_both_kinds_are_loaded_by_docker_as_the_same_image(
         layout = Path(str(first["folder"])) / "out"
         storage = ["--root", str(tmp_path / "podman"), "--storage-driver", "vfs"]
         pulled = subprocess.run(
-            [podman, *storage, "pull", "-q", f"oci:{layout}"], capture_output=True, text=True, check=True
+            [podman, *storage, "pull", "-q", f"oci:{layout}:latest"], capture_output=True, text=True, check=True
         )
         assert f"sha256:{pulled.stdout.strip()}" == done["image"]
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from envctl.cli.app import COMMANDS
 from envctl.pipeline import steps
 from envctl.pipeline.yaml import dump
 from tests import ci_files
@@ -280,7 +279,6 @@ def test_gitlab_s_scripts_are_the_same_and_run_in_one_shell(equipped: Path) -> N
     )
 
 
-@pytest.mark.skipif("lock" not in COMMANDS, reason="envctl lock is on its way")
 @pytest.mark.slow
 @pytest.mark.engines
 @pytest.mark.parametrize("pythons", [("3.11",), ("3.11", "3.12")])
@@ -288,8 +286,6 @@ def test_a_real_lock_and_model_pass_their_jobs(
     pythons: tuple[str, ...], envctl: Callable[..., Ran], zoo: dict[str, Path], tmp_path: Path
 ) -> None:
     """Everything but installing envctl is real: the tools are this checkout's own."""
-    if len(pythons) > 1 and "--target" not in envctl("run", "--help").out:
-        pytest.skip("envctl run --lock takes no --target yet: a job could verify another target than its own")
     targets = [word for python in pythons for word in ("--target", f"python={python},platform=x86_64")]
     locked = envctl("lock", "--ort", "1.31", *targets, "--base", "none", "-o", "envctl.lock")
     assert locked.code == 0, locked.err

@@ -19,6 +19,7 @@ COMMANDS = {
     "matrix": "Show and check the facts that envctl knows.",
     "explain": "Find the cause of an error in a log, with its fix.",
     "build": "Make the image of an environment: the same bits everywhere.",
+    "verify-image": "Prove that an image is the one that a lock describes, or name the first difference.",
     "cache": "Show, prune and verify what envctl keeps.",
     "bundle": "Everything to run locked environments without network, in a folder.",
     "unbundle": "Fill the cache from such a folder.",
@@ -37,7 +38,7 @@ class _Commands(TyperGroup):
     def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
         if cmd_name not in COMMANDS:
             return None
-        return typer.main.get_command(import_module(f"envctl.cli.{cmd_name}").app)
+        return typer.main.get_command(import_module("envctl.cli." + cmd_name.replace("-", "_")).app)
 
     def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
         with formatter.section("Commands"):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from envctl.cli import options
+from envctl.cli.attached import attached_data, attached_lines, warn
+from envctl.cli.licences import print_licences
 from envctl.cli.push import pushed_data
 from envctl.cli.screen import Screen, guarded
 from envctl.errors import BadInput
@@ -46,6 +48,9 @@ BaseName = Annotated[
     ),
 ]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Plain HTTP for registries on other machines.")]
+Sbom = Annotated[Path | None, typer.Option("--sbom", metavar="FILE", help="Write the bill of materials to a file.")]
+Licences = Annotated[bool, typer.Option("--licences", help="Only list what is in the image, with its licences.")]
+Papers = Annotated[bool, typer.Option("--papers/--no-papers", help="SBOM and provenance with -o oci: and --push.")]
 Wheels = Annotated[list[Path], typer.Option("--wheels", metavar="DIR", help="Folder with wheels; may be repeated.")]
 Revision = Annotated[str, typer.Option("--revision", help="Source revision for a label.", show_default=False)]
 
@@ -71,6 +76,9 @@ def build(
     output: Output = [],  # noqa: B006
     load: Load = False,
     push: Push = "",
+    sbom: Sbom = None,
+    papers: Papers = True,
+    licences: Licences = False,
     emit: Emit = None,
     base: BaseName = "",
     wheels: Wheels = [],  # noqa: B006
@@ -97,8 +105,12 @@ def build(
         order = Order(base=base, locked=found.base, revision=revision, **made, **shared)  # type: ignore[arg-type]
         if emit:
             _emit(emit, found.environment, order, output, screen)
+        elif licences:
+            if output or load or push or sbom:
+                raise BadInput("--licences only lists what is in an image", do=["leave -o, --load, --push, --sbom out"])
+            print_licences(found.environment, order, screen)
         else:
-            _build(found.environment, order, output, screen)
+            _build(found.environment, order, output, screen, with_papers=papers, sbom=sbom)
 
 
 def _lock(
@@ -130,18 +142,23 @@ def _lock(
     return Found(environment=build.resolved(Ask(task="command", engine=engine, pins=found, **asked), screen))
 
 
-def _build(lock: Lock, order: Order, outputs: list[str], screen: Screen) -> None:
+def _build(
+    lock: Lock, order: Order, outputs: list[str], screen: Screen, *, with_papers: bool, sbom: Path | None
+) -> None:
     from dataclasses import replace
 
-    from envctl.workflow import build
+    from envctl.workflow import attach, build
 
     built = build.build(lock, replace(order, outputs=tuple(outputs)), screen)
+    attached = attach.attach(built, order, sbom, screen, beside=with_papers)
     screen.quiet()
     if screen.as_json:
-        screen.print_json(_data(built))
+        screen.print_json(_data(built) | attached_data(attached))
         return
-    for label, text in _lines(built):
+    *lines, time = _lines(built)
+    for label, text in [*lines, *attached_lines(attached), time]:
         print(f"  {label:<9} {text}")
+    warn(attached)
 
 
 def _lines(built: Built) -> list[tuple[str, str]]:

@@ -75,6 +75,7 @@ def run(
     index: options.Index = [],  # noqa: B006
     offline: options.Offline = False,
     lock: Annotated[Path | None, typer.Option("--lock", metavar="FILE", help="Use this lock's environment.")] = None,
+    target: Annotated[str, typer.Option("--target", metavar="NAME", help="The lock's target; not just any.")] = "",
     refresh_lock: Annotated[bool, typer.Option("--refresh-lock", help="Resolve packages anew.")] = False,
 ) -> None:
     """Convert, run and verify a model in a pinned environment. 8.6 means the newest 8.6.x that fits."""
@@ -87,7 +88,8 @@ def run(
         from envctl.cli.pins import engine_and_pins
         from envctl.workflow.ask import Ask
 
-        locked = _locked(lock, [*filter(None, engines.values()), *pin, *(["--refresh-lock"] if refresh_lock else [])])
+        said = [*filter(None, engines.values()), *pin, *(["--refresh-lock"] if refresh_lock else [])]
+        locked = _locked(lock, target, said)
         engine, pins = (locked.request.engine, ()) if locked else engine_and_pins(engines, pin)
         environment: dict[str, Any] = {
             "lock": locked,
@@ -102,16 +104,19 @@ def run(
     ctx.obj = ask
 
 
-def _locked(path: Path | None, said: list[str]) -> LockFile | None:
-    """The lock file that was named; pins beside it would say the same twice, or something else."""
+def _locked(path: Path | None, target: str, said: list[str]) -> LockFile | None:
+    """The lock file that was named, or of it that target alone; pins beside it would say the same twice."""
     if path is None:
+        if target:
+            raise BadInput(f"--target {target}: of which lock?", do=["--lock FILE --target NAME"])
         return None
     if said:
         do = ["leave the pins out, or --lock", "or lock them: envctl lock"]
         raise BadInput(f"--lock says all versions; {', '.join(said)} was given too", do=do)
     from envctl.lockfile import load
 
-    return load(path)
+    found = load(path)
+    return replace(found, targets=(found.target(target),)) if target else found
 
 
 @app.command()

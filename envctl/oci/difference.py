@@ -9,7 +9,7 @@ import hashlib
 import json
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from typing import IO, Any, Literal
 
@@ -50,6 +50,10 @@ class Difference:
         word = "" if self.change == "changed" else f" is {self.change}"
         word = f" {self.what}" if self.what else word
         return f"{place}{word}: expected {self.expected or MISSING}, found {self.found or MISSING}"
+
+    def as_data(self) -> dict[str, Any]:
+        """The same for `--json`."""
+        return {**asdict(self), "text": str(self)}
 
 
 def first_difference(expected: Image, found: Image, *, blobs: bool = True) -> Difference | None:

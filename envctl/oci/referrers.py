@@ -41,24 +41,28 @@ def attach(
 ) -> Descriptor:
     """The manifest of a document that is now attached to that image; the same one is attached once."""
     registry = Registry(ref.registry, say=say, insecure=insecure, patience=patience)
-    document = Descriptor(media_type=artifact_type, digest=digest_of(data), size=len(data))
+    manifest, document = artifact(subject, artifact_type, data)
     blobs = [_bytes(EMPTY, b"{}"), _bytes(document, data)]
     send_blobs(registry, ref, blobs, say)
-    manifest = compact_json(
-        {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "artifactType": artifact_type,
-            "config": EMPTY.json(),
-            "layers": [document.json()],
-            "subject": subject.json(),
-        }
-    )
     made = Descriptor(media_type=MANIFEST, digest=digest_of(manifest), size=len(manifest))
     headers = registry.put_manifest(ref.at(made.digest), manifest, MANIFEST)
     if "OCI-Subject" not in headers:  # the registry keeps no list
         _add(registry, ref, subject, made, artifact_type)
     return made
+
+
+def artifact(subject: Descriptor, artifact_type: str, data: bytes) -> tuple[bytes, Descriptor]:
+    """The manifest of a document about an image, and the document's own descriptor."""
+    document = Descriptor(media_type=artifact_type, digest=digest_of(data), size=len(data))
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "artifactType": artifact_type,
+        "config": EMPTY.json(),
+        "layers": [document.json()],
+        "subject": subject.json(),
+    }
+    return compact_json(manifest), document
 
 
 def referrers(registry: Registry, ref: Reference, digest: str) -> tuple[Referrer, ...]:

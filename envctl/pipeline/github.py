@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from envctl.pipeline.job import Job, LockedFile, Pipeline, registry_of
-from envctl.pipeline.steps import CACHED, FOLDER, LOGIN, PULL, Step, check_steps, verify_steps
+from envctl.pipeline.steps import CACHED, FOLDER, LOGIN, PULL, SAME_IMAGE, Step, check_steps, verify_steps
 from envctl.pipeline.yaml import Commented
 
 # commits of the tags that the comments name, looked up in the actions' own repositories on 2026-11-21
@@ -84,7 +84,7 @@ def _cache() -> dict[str, Any]:
 
 def _run(step: Step) -> dict[str, Any]:
     made: dict[str, Any] = {"name": step.name}
-    if step in (LOGIN, PULL):
+    if step in (LOGIN, PULL, SAME_IMAGE):
         made["if"] = "matrix.IMAGE != ''"
     if step is LOGIN:
         names = ("REGISTRY_USER", "REGISTRY_PASSWORD")

@@ -59,6 +59,12 @@ PULL = Step(
 docker pull --quiet "$IMAGE"
 """,
 )
+SAME_IMAGE = Step(
+    name="The image is the one that the lock describes",
+    script="""\
+"$FOLDER/tools/bin/envctl" verify-image "docker-daemon:$IMAGE" --lock "$LOCK" ${TARGET:+--target "$TARGET"}
+""",
+)
 VERIFY = Step(
     name="Verify the model",
     script="""\
@@ -73,6 +79,7 @@ def check_steps() -> tuple[Step, ...]:
 
 
 def verify_steps(*, image: bool, login: bool) -> tuple[Step, ...]:
-    """What a target's job does; an image is pulled before anything runs in it."""
+    """What a target's job does; an image is pulled, and compared with the lock, before anything runs in it."""
     pull = ((LOGIN,) if login else ()) + (PULL,) if image else ()
-    return SAME_LOCK, *pull, INSTALL, PYTHON, VERIFY
+    same = (SAME_IMAGE,) if image else ()
+    return SAME_LOCK, *pull, INSTALL, PYTHON, *same, VERIFY

@@ -59,6 +59,7 @@ class Built:
     identifier: str = ""
     sent: int | None = None
     pushed: Pushed | None = None
+    revision: str = ""
     seconds: float = 0.0
 
 
@@ -77,6 +78,7 @@ def build(lock: Lock, order: Order, listener: Listener) -> Built:
         built.wrote.append(f"{kind}:{path}")
     if target:
         built.pushed = push(target, built.image, listener.say, insecure=order.insecure)
+    built.revision = order.revision
     listener.say("")
     built.seconds = time.perf_counter() - began
     return built

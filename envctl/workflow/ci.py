@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Literal
 
 from envctl.errors import BadInput, Reason
 from envctl.pipeline import github, gitlab
 from envctl.pipeline.job import RUNNERS, Job, LockedFile, LockedTarget, Pipeline
 from envctl.pipeline.yaml import dump
 from envctl.tree import sha256_of, write_whole
+from envctl.workflow.read_locked import read_locked
 
 System = Literal["github", "gitlab"]
 SYSTEMS = {"github": github.workflow, "gitlab": gitlab.workflow}
@@ -106,22 +106,12 @@ def _file(said: str, what: str, folder: Path, do: list[str]) -> Path:
 
 def _read_lock(said: str, folder: Path) -> LockedFile:
     path = _file(said, "the lock", folder, ["make it: envctl lock", "or name another: --locks FILE"])
-    try:
-        targets = _targets(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        because = [Reason(text=f"{type(error).__name__}: {error}", source=said)]
-        raise BadInput(f"{said} is not a lock", because=because, do=["make it again: envctl lock"]) from error
-    return LockedFile(path=said, sha256=sha256_of(path), targets=targets)
-
-
-def _targets(data: dict[str, Any]) -> tuple[LockedTarget, ...]:
-    """The targets of a lock file, or the one environment of a lock that names no target."""
-    tables = [(each["name"], each["environment"]) for each in data["targets"]] if "targets" in data else [("", data)]
-    found = tuple(LockedTarget(name=n, python=e["python"], platform=e["platform"]) for n, e in tables)
-    wrong = [each for each in found if each.name and not SAFE.fullmatch(each.name)]
-    if not found or wrong:
-        raise ValueError(f"no usable name: {wrong[0].name!r}" if wrong else "it has no target")
-    return found
+    locked = read_locked(path, said)
+    found = tuple(LockedTarget(name=each.name, python=each.lock.python, platform=each.lock.platform) for each in locked)
+    wrong = [each.name for each in found if each.name and not SAFE.fullmatch(each.name)]
+    if wrong:
+        raise BadInput(f"the target {wrong[0]!r} of {said} cannot be named in a CI file", do=["name it otherwise"])
+    return LockedFile(path=said, sha256=sha256_of(path), targets=found)
 
 
 def _names(locks: tuple[LockedFile, ...]) -> dict[str, tuple[LockedFile, LockedTarget]]:
