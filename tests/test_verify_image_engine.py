@@ -28,7 +28,7 @@ def plain(lock: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("pins", "title", "packages"), ENGINES, ids=lambda each: str(each[0]))
+@pytest.mark.parametrize(("pins", "title", "packages"), ENGINES, ids=["ort", "openvino"])
 def test_a_model_of_one_node_runs_in_an_engine_s_image(
     envctl: Program, tmp_path: Path, pins: tuple[str, str], title: str, packages: int
 ) -> None:
