@@ -5,7 +5,7 @@ store/seen/<sha256>.json     size, time and inode of a file when its hash was la
 store/bytecode/<key>/        a wheel's modules compiled by one interpreter, as zip files
 store/layers/<key>.json      what a layer comes to (digests and sizes); its bytes are made anew from the wheels
 store/images/<key>.json      the layers of an image
-store/base/<image id>.json   what envctl needs to know of a base image; store/blobs/<digest> its layers
+store/bases/<digest>/        a base as an OCI layout (envctl/oci/bases.py)
 store/rootfs/<key>/          a base unpacked, for its interpreter
 store/trees/<key>/           a wheel unpacked as it stands in an image
 """
