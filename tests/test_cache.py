@@ -156,11 +156,12 @@ def test_what_was_never_finished_goes_after_a_day(command: Callable[..., Ran]) -
         path.mkdir(parents=True)
         (path / "file").write_bytes(b"x")
     (store / "wheels" / f"{'a' * 64}.whl").write_bytes(b"x")
+    two_days_ago = (time.time() - 2 * DAY,) * 2
     for path in left:
-        age(path, 2)
-        os.utime(path / "file", (time.time() - 2 * DAY,) * 2)
-    age(young[0], 2)  # its file was written just now
-    age(store / "wheels" / f"{'a' * 64}.whl", 2)
+        os.utime(path / "file", two_days_ago)
+        os.utime(path, two_days_ago)
+    os.utime(young[0], two_days_ago)  # its file was written just now
+    os.utime(store / "wheels" / f"{'a' * 64}.whl", two_days_ago)
     with FileLock(store / "bases" / ".lock-k"):
         told = command("prune", "--json").json
     assert {entry["name"] for entry in told["removed"]} == {"wheels-abc", ".partial-x"}
