@@ -38,6 +38,7 @@ COMMANDS = (
     ["cache", "ls"],
     ["cache", "prune"],
     ["cache", "verify"],
+    ["verify-image"],
     ["base"],
     ["base", "make"],
     ["base", "ls"],

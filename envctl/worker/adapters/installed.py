@@ -37,11 +37,14 @@ def convert(source, target, options):
 
 
 def modules(name):
-    """The modules that a distribution is for: those it lists itself, else its outermost packages and files."""
+    """The modules that a distribution is for: those it is called after, else all that it lists, else its outermost
+    packages and files. Some wheels bring their tests and tools as modules too, which need what nobody locked.
+    """
     found = distribution(name)
     listed = (found.read_text("top_level.txt") or "").split()
     if not listed:
         paths = [str(path) for path in found.files or []]
         packages = {path.split("/")[0] for path in paths if re.match(r"\w+/__init__\.py$", path)}
         listed = packages | {path[:-3] for path in paths if re.match(r"\w+\.py$", path)}
-    return sorted(module for module in listed if not module.startswith("_") and module.isidentifier())
+    listed = sorted(module for module in listed if not module.startswith("_") and module.isidentifier())
+    return [each for each in listed if normal(name).startswith(normal(each))] or listed
