@@ -141,10 +141,13 @@ def in_container(job: Path, base: BaseImage, command: list[str], forbidden: str)
     import docker
     from docker.errors import DockerException
 
+    from envctl.oci import daemon
     from envctl.oci.load import load_image
 
     try:
-        image = load_image(base.image, [f"envctl-base:{base.digest[7:19]}"], _silent).identifier
+        there = any(daemon.image(each) for each in (base.image.config_descriptor.digest, base.image.digest))
+        names = [] if there else [f"envctl-base:{base.digest[7:19]}"]  # an image without a name is soon pruned
+        image = load_image(base.image, names, _silent).identifier
     except HostLacks as error:
         raise cannot_run(forbidden, error.what) from error
     options: dict[str, Any] = {"network_mode": "none", "read_only": True, "cap_drop": ["ALL"]}
