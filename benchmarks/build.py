@@ -32,17 +32,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from envctl import environment, lock  # noqa: E402
+from envctl import environment, image, lock  # noqa: E402
 from envctl.aliases import Indexes  # noqa: E402
 from envctl.lock import Lock  # noqa: E402
-from envctl.oci import local_base, store, wheels  # noqa: E402
-from envctl.workflow.build import base_name  # noqa: E402
+from envctl.oci import store, wheels  # noqa: E402
 from tests import building, wheelhouse  # noqa: E402
 
 SETS = {
     "small": (("openvino==2026.4.1", "numpy"), "openvino"),
     "big": (("tensorflow-cpu==2.20.0", "tf2onnx"), "tensorflow"),
 }
+BASE = image.base_bringing("3.11")
 ENVCTL = [str(Path(sys.executable).parent / "envctl")]
 DOCKER = "/usr/bin/docker"  # Debian's, which has BuildKit built in
 OURS, THEIRS = "envctl-bench:ours", "envctl-bench:theirs"
@@ -63,7 +63,7 @@ class Bench:
     def __init__(self, name: str, folder: Path, rounds: int) -> None:
         self.folder, self.rounds, self.module = folder, rounds, SETS[name][1]
         self.lock = made_lock(SETS[name][0])
-        self.base = local_base.from_daemon(base_name(self.lock), "3.11", print)
+        self.base = image.here(BASE, print)
         paths = wheels.bring(self.lock, Indexes(addresses={}), (), offline=False, say=print)
         self.context = folder / "context"
         (self.context / "wheels").mkdir(parents=True)
@@ -87,7 +87,7 @@ class Bench:
         run([*ENVCTL, "build", str(self.path), "--wheels", str(self.context / "wheels"), "--load", "--tag", OURS])
 
     def theirs(self, install: str) -> None:
-        text = f"FROM {base_name(self.lock)}\nRUN --mount=type=bind,target=/made {install}\n"
+        text = f"FROM {image.base_bringing('3.11').tag}\nRUN --mount=type=bind,target=/made {install}\n"
         (self.context / "Dockerfile").write_text(text)
         run([DOCKER, "build", "-q", "--network", "none", "-t", THEIRS, str(self.context)], DOCKER_BUILDKIT="1")
 
@@ -212,9 +212,10 @@ def measure(bench: Bench) -> None:
 
 def stage(path: Path, module: str) -> None:
     locked = lock.parse(path.read_text())
-    base = local_base.from_daemon(base_name(locked), "3.11", print)
+    base = image.here(BASE, print)
     made = environment.find_or_stage(locked, base, Indexes(addresses={}), offline=True, say=print)
-    command = ["run", "--rm", "--network", "none", "--read-only", "-v", f"{made.prefix}:/opt/env:ro", base.image]
+    command = ["run", "--rm", "--network", "none", "--read-only", "-v", f"{made.prefix}:/opt/env:ro"]
+    command += [image.in_docker(BASE, base, print)]
     run([DOCKER, *command, "/opt/env/bin/python", "-c", f"import {module}"])
 
 

@@ -45,12 +45,12 @@ def pack(image: str, folder: Path) -> None:
     """The image as a layout with gzip blobs, in `folder`/layout."""
     from envctl.oci.content import Image
     from envctl.oci.docker_archive import read_archive
-    from envctl.oci.layout import write_layout
+    from envctl.oci.written import write_layout
 
     subprocess.run(["docker", "save", "-o", str(folder / "image.tar"), image], check=True)
     saved = read_archive(folder / "image.tar")
     layers = tuple(packed(layer, folder / f"{number}.gz") for number, layer in enumerate(saved.layers))
-    write_layout(folder / "layout", Image(config=saved.config, layers=layers), "benchmark")
+    write_layout(Image(config=saved.config, layers=layers), folder / "layout", ["benchmark"], print)
 
 
 def packed(layer: Layer, path: Path) -> Layer:

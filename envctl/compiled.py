@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -20,19 +22,37 @@ from envctl.tree import cache_root, write_whole
 from envctl.versions import Condition
 
 TABLES = ("requires", "gpu", "ptx", "beside", "contradicts")
+KEPT = 50  # compilations of each component
+DAY = 24 * 3600
+HASH_ALONE = re.compile(r"[0-9a-f]{64}\.json")
 PLAIN = ("name", "title", "kind", "packages", "unless", "implies", "distribution")
 
 
 def read_component(path: Path) -> Component:
     """The component described by one TOML file; raises `MatrixError` when the file breaks the format."""
     content = path.read_bytes()
-    kept = cache_root() / "matrix" / f"{hashlib.sha256(_readers() + path.name.encode() + content).hexdigest()}.json"
+    key = hashlib.sha256(_readers() + path.name.encode() + content).hexdigest()
+    kept = cache_root() / "matrix" / f"{path.stem}.{key}.json"
     with suppress(OSError, ValueError, KeyError, TypeError):  # not there, or not whole: the file itself is read
         return _component(json.loads(kept.read_bytes()))
     component = parse_component(path, content)
     with suppress(HostLacks):  # no room or no right to keep it: then it is read again next time
         write_whole(kept, json.dumps(_data(component)))
+        _forget_old(kept.parent, path.stem)
     return component
+
+
+def _forget_old(folder: Path, stem: str) -> None:
+    """Keep what the newest compilations of a component made; nothing else would ever remove what an edit left behind.
+
+    Files named by their hash alone are an older envctl's, which makes them again when it needs them.
+    """
+    with suppress(OSError):  # another envctl is at it too
+        files = [(each.stat().st_mtime, each.name) for each in os.scandir(folder)]
+        own = sorted((entry for entry in files if entry[1].startswith(f"{stem}.")), reverse=True)
+        before = [(time, name) for time, name in files if HASH_ALONE.fullmatch(name) and time < own[0][0] - DAY]
+        for _, name in [*own[KEPT:], *before]:
+            (folder / name).unlink()
 
 
 @cache

@@ -44,7 +44,7 @@ def fetch(
     running: set[subprocess.Popen[str]] = set()
     with (
         disk_errors(scratch),
-        tempfile.TemporaryDirectory(prefix="wheels-", dir=scratch) as folder,
+        tempfile.TemporaryDirectory(prefix=".partial-wheels-", dir=scratch) as folder,
         ThreadPoolExecutor(AT_ONCE) as pool,
     ):
         jobs = []

@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING
 
 from envctl.aliases import Indexes
 from envctl.errors import HostLacks, Reason
-from envctl.index import install, uv, uv_error
+from envctl.index import LockedPackage, install, install_files, uv, uv_error
 from envctl.lock import Lock
 from envctl.tree import cache_root, disk_errors, touch
 
 if TYPE_CHECKING:
     from envctl.oci.base_image import BaseImage
+
+LAYOUT = 2  # of the folder; raised when what is in it is arranged otherwise, so that no older one is taken for it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,8 +141,8 @@ def _try(guard: object) -> bool:
 
 
 def _key(lock: Lock, under: str) -> str:
-    """Digest of the lock and of what it stands on: an interpreter's path, or a base."""
-    return f"{lock.digest[:24]}-{hashlib.sha256(under.encode()).hexdigest()[:8]}"
+    """Digest of the lock, and of the layout and what it stands on: an interpreter's path, or a base."""
+    return f"{lock.digest[:24]}-{hashlib.sha256(f'{LAYOUT} {under}'.encode()).hexdigest()[:8]}"
 
 
 def _make(environment: Environment, fill: Callable[[Path], None], say: Callable[[str], None]) -> None:
@@ -168,8 +170,21 @@ def _fill(partial: Path, lock: Lock, interpreter: Path, indexes: Indexes, offlin
     done = uv(arguments, cwd=partial)
     if done.returncode:
         raise uv_error("make a virtual environment for", done, indexes)
-    install(venv / "bin" / "python", list(lock.packages), indexes, partial, offline)
+    python = venv / "bin" / "python"
+    rest = _from_store(python, lock, partial)
+    install(python, rest, indexes, partial, offline)
     _let_others_read(partial)
+
+
+def _from_store(python: Path, lock: Lock, partial: Path) -> list[LockedPackage]:
+    """Install the wheels that the store has, without asking an index; those that it has not come back."""
+    from envctl.oci import wheels
+
+    missing = wheels.missing(lock)
+    kept = [package for package in lock.packages if package not in missing]
+    if kept:
+        install_files(python, kept, [wheels.named(package) for package in kept], partial)
+    return missing
 
 
 def _let_others_read(folder: Path) -> None:

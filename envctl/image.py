@@ -1,20 +1,18 @@
-"""Base images for the docker runner: made here from Debian packages, then put into the daemon, the same bits."""
+"""The bases that envctl makes of Debian packages: kept in the store, and put into the Docker daemon, the same bits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from envctl.errors import BadInput, HostLacks, Reason
-from envctl.oci.bases import BaseImage
-from envctl.oci.content import Image, compact_json
+from envctl.errors import BadInput, HostLacks
+from envctl.oci import daemon
+from envctl.oci.base_image import BaseImage
+from envctl.oci.bases import newest, stored_base
 from envctl.oci.debian_base import make_base
-from envctl.oci.docker_archive import archive_chunks
-from envctl.spec import Base, bases
-
-PING_SECONDS = 3
-LOAD_SECONDS = 600
+from envctl.oci.load import load_image
+from envctl.oci.local_base import from_daemon
+from envctl.spec import Base, base_for, bases
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,41 +40,32 @@ def base_named(name: str) -> Base:
 def make(base: Base, mirrors: Iterable[str], say: Callable[[str], None]) -> MadeBase:
     """Make a base, keep it, and give it to the Docker daemon where one answers."""
     made = make_base(base, mirrors, say)
-    client = _docker()
-    if client is None:
+    if not daemon.answers():
         say("no Docker daemon answers: the base is in the store alone (run the command again to give it to Docker)")
         return MadeBase(base=base, image=made, docker_id="")
-    say(f"loading {base.tag} into Docker")
-    return MadeBase(base=base, image=made, docker_id=_load(client, base.tag, made))
+    return MadeBase(base=base, image=made, docker_id=in_docker(base, made, say))
 
 
-def _docker() -> Any:
-    """A client of the daemon; None when none answers."""
-    import docker
-    from docker.errors import DockerException
+def in_docker(base: Base, image: BaseImage, say: Callable[[str], None]) -> str:
+    """The id of a base in the Docker daemon, which has it afterwards, under the name that `envctl base` gives."""
+    return load_image(image.image, [base.tag], say).identifier
 
+
+def base_bringing(python: str) -> Base:
+    """The base that brings this minor version of CPython; raises `BadInput` when none does."""
+    base = base_for(python)
+    if base is None:
+        brought = ", ".join(each.python for each in bases())
+        raise BadInput(f"no base brings CPython {python}", do=[f"bases bring CPython {brought}", "or name one: --base"])
+    return base
+
+
+def here(base: Base, say: Callable[[str], None]) -> BaseImage:
+    """The newest that was made here of a base; where the store has none, the local Docker's image of it."""
+    if kept := stored_base(newest(base.name), base.name):
+        return kept
     try:
-        client = docker.from_env(timeout=PING_SECONDS)
-        client.ping()
-    except DockerException:
-        return None
-    client.api.timeout = LOAD_SECONDS
-    return client
-
-
-def _load(client: Any, tag: str, made: BaseImage) -> str:
-    """The id of the image in the daemon; raises `HostLacks` when the daemon has other layers than were sent."""
-    from docker.errors import APIError, ImageNotFound
-
-    image = Image(config=compact_json(made.config), layers=made.layers)
-    try:
-        client.images.load(archive_chunks(image, [tag]))
-        found = client.images.get(tag)
-    except (APIError, ImageNotFound) as error:
-        because = [Reason(text=str(error)[:300], source="Docker")]
-        raise HostLacks(f"Docker did not take {tag}", because=because, do=["docker info; df -h"]) from None
-    layers = found.attrs["RootFS"]["Layers"]
-    if layers != [layer.diff_id for layer in made.layers]:
-        because = [Reason(text=f"Docker has {', '.join(layers)}", source="docker inspect")]
-        raise HostLacks(f"Docker has another {tag} than was sent", because=because)
-    return str(found.id)
+        return from_daemon(base.tag, say)
+    except HostLacks as error:
+        do = [f"make it: envctl base {base.name}", "or name another one: --base"]
+        raise HostLacks(f"the base {base.name} is not here", because=error.because, do=do) from error

@@ -143,19 +143,16 @@ def _compiled(
 ) -> list[dict[str, Any]]:
     """The packages of the pylock that uv writes for these requirements (PEP 751)."""
     (folder / "pyproject.toml").write_text(_project(question, indexes), encoding="utf-8")
-    arguments = [*_compile(question, offline), *_first(indexes), *options, "-o", "pylock.toml", "pyproject.toml"]
-    done = uv(arguments, folder, OWN_INDEXES if DEFAULT in indexes.addresses else frozenset())
+    arguments = ["pip", "compile", "--quiet", "--format", "pylock.toml", "--only-binary", ":all:", "--no-header"]
+    arguments += ["--no-annotate", "--python-version", question.python, "--python-platform", question.platform]
+    arguments += ["--exclude-newer", question.exclude_newer] if question.exclude_newer else []
+    arguments += [*options, *(["--offline"] if offline else []), *_first(indexes)]
+    forbidden = OWN_INDEXES if DEFAULT in indexes.addresses else frozenset()
+    done = uv([*arguments, "-o", "pylock.toml", "pyproject.toml"], folder, forbidden)
     if done.returncode:
         raise uv_error("lock", done, indexes, question.packages)
     tables: list[dict[str, Any]] = tomllib.loads((folder / "pylock.toml").read_text(encoding="utf-8"))["packages"]
     return tables
-
-
-def _compile(question: Question, offline: bool) -> list[str]:
-    arguments = ["pip", "compile", "--quiet", "--format", "pylock.toml", "--only-binary", ":all:", "--no-header"]
-    arguments += ["--no-annotate", "--python-version", question.python, "--python-platform", question.platform]
-    arguments += ["--exclude-newer", question.exclude_newer] if question.exclude_newer else []
-    return arguments + (["--offline"] if offline else [])
 
 
 def _first(indexes: Indexes) -> list[str]:
@@ -264,13 +261,29 @@ def install(python: Path, locked: list[LockedPackage], indexes: Indexes, folder:
         requirements = folder / f"requirements-{alias}.txt"
         address = indexes.address(alias, own[0].name)
         requirements.write_text(_from_folder(own, address) or export(own), encoding="utf-8")
-        arguments = ["pip", "install", "--quiet", "--python", str(python), "--require-hashes", "--no-deps"]
-        arguments += ["--only-binary", ":all:", "--compile-bytecode", "-r", str(requirements)]
-        arguments += _index_options(address) + (["--offline"] if offline else [])
-        done = uv(arguments, cwd=folder)
+        arguments = [*_index_options(address), *(["--offline"] if offline else [])]
+        done = _pip_install(python, requirements, arguments, folder)
         if done.returncode:
             served = Packages(requirements=(), index={package.name: alias for package in own})
             raise uv_error("install", done, indexes, served)
+
+
+def install_files(python: Path, locked: list[LockedPackage], wheels: list[Path], folder: Path) -> None:
+    """Install locked wheels, each alone in one of the folders, and checked against its hash; no network."""
+    requirements = folder / "requirements-kept.txt"
+    requirements.write_text(export(locked), encoding="utf-8")
+    arguments = ["--no-index", "--offline", *(part for each in wheels for part in ("--find-links", str(each)))]
+    done = _pip_install(python, requirements, arguments, folder, OWN_INDEXES)
+    if done.returncode:
+        raise uv_error("install", done, Indexes(addresses={}))
+
+
+def _pip_install(
+    python: Path, requirements: Path, more: list[str], folder: Path, without: frozenset[str] = frozenset()
+) -> subprocess.CompletedProcess[str]:
+    arguments = ["pip", "install", "--quiet", "--python", str(python), "--require-hashes", "--no-deps"]
+    arguments += ["--only-binary", ":all:", "--compile-bytecode", "-r", str(requirements)]
+    return uv([*arguments, *more], folder, without)
 
 
 def _is_folder_of_wheels(address: str | None) -> bool:
@@ -301,6 +314,7 @@ def export(locked: list[LockedPackage]) -> str:
     return "".join(f"{p.name}=={p.version} --hash=sha256:{p.sha256}\n" for p in locked)
 
 
+CARRY = "or carry it over from a machine with network: envctl bundle there, envctl unbundle here"
 NOTHING = Packages(requirements=(), index={})
 
 
@@ -316,7 +330,7 @@ def uv_error(
         do = ["free some space, or choose another cache folder (ENVCTL_CACHE, UV_CACHE_DIR)"]
         return HostLacks(f"could not {step} the packages: no space left", because=because, do=do)
     if "network was disabled" in text:
-        do = ["leave --offline out once: what was fetched is kept"]
+        do = ["leave --offline out once: what was fetched is kept", CARRY]
         return HostLacks(f"could not {step} the packages without network", because=because, do=do)
     lacks = [*LACKING, *(f"there is no version of {requirement}" for requirement in packages.requirements)]
     if any(mark in text for mark in lacks):

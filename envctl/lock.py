@@ -112,13 +112,40 @@ def find_or_make(
 ) -> Lock:
     """The lock for a stack: the one kept from the last time the same was asked, or a new one from the index."""
     question = question_for(stack, spec, platform)
-    kept = cache_root() / "locks" / f"{_digest(question)}.json"
-    if not refresh and (found := _kept(kept)):
+    what = f"{spec.title} {stack.version(spec.engine)}"
+    return answer(question, what, indexes, offline=offline, refresh=refresh, say=say)
+
+
+def answer(
+    question: Question, what: str, indexes: Indexes, *, offline: bool, refresh: bool, say: Callable[[str], None]
+) -> Lock:
+    """The kept answer to a question, or a new one from the index, which is kept."""
+    if not refresh and (found := _kept(kept_path(question))):
         return found
-    say(f"choosing and locking the packages of {spec.title} {stack.version(spec.engine)}")
-    lock = make(question, indexes, offline=offline, say=say)
-    write_whole(kept, lock.text())
+    say(f"choosing and locking the packages of {what}")
+    try:
+        lock = make(question, indexes, offline=offline, say=say)
+    except HostLacks as error:
+        error.because += _kept_instead(question) if offline else []
+        raise
+    write_whole(kept_path(question), lock.text())
     return lock
+
+
+def _kept_instead(question: Question) -> list[Reason]:
+    """What is kept of the same package: without network only what was locked before can be had."""
+    from packaging.requirements import Requirement
+
+    name = Requirement(question.packages.requirements[0]).name
+    kept = filter(None, (_read_kept(path) for path in sorted((cache_root() / "locks").glob("*.json"))))
+    pairs = {(version, each.python) for each in kept if (version := each.version(name))}
+    texts = [f"kept: {name} {version} for CPython {python}" for version, python in sorted(pairs)]
+    return [Reason(text=text, source=str(cache_root() / "locks")) for text in texts]
+
+
+def kept_path(question: Question) -> Path:
+    """Where the answer to a question is kept, or would be."""
+    return cache_root() / "locks" / f"{_digest(question)}.json"
 
 
 def question_for(stack: Stack, spec: ImageSpec, platform: str) -> Question:
@@ -139,10 +166,15 @@ def make(question: Question, indexes: Indexes, *, offline: bool, say: Callable[[
 
 def _kept(path: Path) -> Lock | None:
     """The lock that was kept; one that is damaged or of another format is made anew."""
-    with suppress(OSError, UnicodeDecodeError, BadInput):
-        found = parse(path.read_text(encoding="utf-8"))
+    found = _read_kept(path)
+    if found:
         touch(path)
-        return found
+    return found
+
+
+def _read_kept(path: Path) -> Lock | None:
+    with suppress(OSError, UnicodeDecodeError, BadInput):
+        return parse(path.read_text(encoding="utf-8"))
     return None
 
 

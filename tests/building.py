@@ -17,7 +17,7 @@ from envctl.lock import Lock
 from tests import odd_wheels, wheelhouse
 from tests.conftest import CACHE, ROOT, Ran
 
-SHARED = ("base", "blobs", "rootfs")
+SHARED = ("bases", "rootfs")
 PLATFORM = "x86_64-manylinux_2_28"
 
 

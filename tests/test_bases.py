@@ -17,16 +17,17 @@ from pathlib import Path
 import pytest
 
 from envctl.errors import BadInput, HostLacks, JobFailed
+from envctl.oci.base_image import BaseImage
 from envctl.oci.base_sources import from_registry, mirror, open_base
-from envctl.oci.bases import BaseImage, newest, point_to, store, stored_base, stored_bases
+from envctl.oci.bases import newest, point_to, store, stored_base, stored_bases
 from envctl.oci.cleaned import write_cleaned
 from envctl.oci.content import Image
 from envctl.oci.debian import is_removed
-from envctl.oci.layout import write_layout
 from envctl.oci.push import push
 from envctl.oci.reference import parse
-from envctl.oci.survey import survey
+from envctl.oci.survey import Survey, survey
 from envctl.oci.transport import Patience
+from envctl.oci.written import write_layout
 from tests.conftest import Ran, run_envctl
 from tests.faulty_proxy import Fault, faulty
 from tests.images import entry, image, layer, noise, tar, tar_of
@@ -51,12 +52,13 @@ def link(name: str, target: str) -> tuple[tarfile.TarInfo, bytes]:
 
 def with_python(version: str = "3.11.2") -> Image:
     """A base with a CPython that is reached over three links, as Debian has it, and a package."""
+    named = f"python{version.rpartition('.')[0]}"
     program = b"\x7fELF" + noise(2 * MIB) + b"\0" + version.encode() + b"\0"
     files = tar(
         link("bin", "usr/bin"),
         link("usr/bin/python3", "/etc/alternatives/python"),
-        link("etc/alternatives/python", "../../bin/python3.11"),
-        (entry("./usr/bin/python3.11"), program),
+        link("etc/alternatives/python", f"../../bin/{named}"),
+        (entry(f"./usr/bin/{named}"), program),
         (entry("var/lib/dpkg/status"), STATUS),
     )
     return image(layer(files), layer(tar_of({"b": b"2"}), packed=False), Env=["PATH=/bin"])
@@ -128,7 +130,7 @@ def test_an_image_whose_layer_is_not_its_diff_id_is_no_base(server: Server, empt
 
 def test_a_layout_is_a_base_where_it_lies(tmp_path: Path, empty: Path) -> None:
     made = with_python("3.9.2")
-    write_layout(tmp_path / "layout", made, "x")
+    write_layout(made, tmp_path / "layout", ["x"], quiet)
     base = open_base(f"oci:{tmp_path / 'layout'}", [], quiet)
     assert (base.digest, base.python) == (made.digest, "3.9.2") and empty.is_dir()
     assert open_base(f"oci:{tmp_path / 'layout'}@{made.digest}", [], quiet) == base or base.layers
@@ -136,13 +138,17 @@ def test_a_layout_is_a_base_where_it_lies(tmp_path: Path, empty: Path) -> None:
         open_base(f"oci:{tmp_path / 'layout'}@sha256:{64 * '0'}", [], quiet)
 
 
+def pythons(found: Survey) -> list[str]:
+    return [each.version for each in found.interpreters]
+
+
 def test_what_upper_layers_take_away_is_gone() -> None:
     first, config = with_python().layers[0], {"config": {}}
-    assert survey((first,), config).python == "3.11.2"
+    assert pythons(survey((first,), config)) == ["3.11.2"]
     for hidden in ("usr/bin/.wh.python3.11", "usr/bin/.wh..wh..opq", "usr/.wh.bin"):
-        assert survey((first, layer(tar((entry(hidden), b"")))), config).python == ""
+        assert pythons(survey((first, layer(tar((entry(hidden), b"")))), config)) == []
     newer = layer(tar((entry("usr/bin/python3.11"), b"\0" + b"3.11.9+\0")))
-    assert survey((first, newer), config).python == "3.11.9"
+    assert pythons(survey((first, newer), config)) == ["3.11.9"]
 
 
 def test_a_stub_has_the_version_of_its_library() -> None:
@@ -151,12 +157,12 @@ def test_a_stub_has_the_version_of_its_library() -> None:
     library = {"usr/local/lib/libpython3.12.so.1.0": b"\0003.12.7\0"}
     alias = tar(link("usr/local/bin/python3", "python3.12"))
     found = survey((layer(alias), layer(tar_of(files)), layer(tar_of(library))), {})
-    assert found.python == "3.12.7"
+    assert [(each.version, each.home) for each in found.interpreters] == [("3.12.7", "/usr/local/bin")]
 
 
 def test_a_mirrored_base_keeps_its_digest(server: Server, tmp_path: Path, empty: Path) -> None:
     made = with_python()
-    write_layout(tmp_path / "layout", made, "x")
+    write_layout(made, tmp_path / "layout", ["x"], quiet)
     first = mirror(f"oci:{tmp_path / 'layout'}", [], parse(f"{server.host}/mirror/a:1"), quiet)
     second = mirror(str(first.ref), [], parse(f"{server.host}/mirror/b:1"), quiet)
     assert first.digest == second.digest == made.digest and second.blobs == {"mounted": 3}

@@ -145,6 +145,31 @@ def test_a_tree_that_is_kept_read_only_can_be_removed() -> None:
     assert list(tree.parent.iterdir()) == []
 
 
+def test_what_was_never_finished_goes_after_a_day(command: Callable[..., Ran]) -> None:
+    """Also where other things stay for a month; not what somebody writes to, or holds the guard of."""
+    from filelock import FileLock
+
+    store = cache_root() / "store"
+    left = [store / "wheels" / "wheels-abc", store / "wheels" / ".partial-x", store / "bases" / ".partial-k"]
+    young = [store / "wheels" / "wheels-new", store / "trees" / ".partial-new"]
+    for path in [*left, *young]:
+        path.mkdir(parents=True)
+        (path / "file").write_bytes(b"x")
+    (store / "wheels" / f"{'a' * 64}.whl").write_bytes(b"x")
+    two_days_ago = (time.time() - 2 * DAY,) * 2
+    for path in left:
+        os.utime(path / "file", two_days_ago)
+        os.utime(path, two_days_ago)
+    os.utime(young[0], two_days_ago)  # its file was written just now
+    os.utime(store / "wheels" / f"{'a' * 64}.whl", two_days_ago)
+    with FileLock(store / "bases" / ".lock-k"):
+        told = command("prune", "--json").json
+    assert {entry["name"] for entry in told["removed"]} == {"wheels-abc", ".partial-x"}
+    assert [entry["name"] for entry in told["busy"]] == [".partial-k"]
+    assert command("prune").code == 0 and not left[2].exists()
+    assert all(path.exists() for path in young) and (store / "wheels" / f"{'a' * 64}.whl").exists()
+
+
 # --- verify
 
 

@@ -39,6 +39,16 @@ def make(made: Lock, indexes: Indexes, said: list[str] | None = None, interprete
 # --- found again
 
 
+def test_a_folder_that_was_arranged_otherwise_is_not_taken(
+    made: Lock, house: Wheelhouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(environment, "LAYOUT", environment.LAYOUT - 1)
+        older = make(made, wheelhouse.only(house))
+    newer = make(made, wheelhouse.only(house))
+    assert older.folder != newer.folder and older.folder.is_dir() and wheelhouse.works(newer)
+
+
 def test_a_finished_environment_is_found_without_index_or_guard(made: Lock, house: Wheelhouse) -> None:
     first = make(made, wheelhouse.only(house))
     assert wheelhouse.works(first)

@@ -125,7 +125,7 @@ def test_the_bytes_of_the_rules(tmp_path: Path) -> None:
 
 
 def package(name: str) -> LockedPackage:
-    return LockedPackage(name=name, version="1", file=f"{name}-1.whl", sha256=name * 8, index="pypi")
+    return LockedPackage(name=name, version="1", file=f"{name}-1.whl", sha256=name * 8, index="pypi", size=1)
 
 
 def test_heavy_wheels_have_a_layer_each_and_the_rest_is_last() -> None:

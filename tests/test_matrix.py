@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import pytest
 
+from envctl import compiled
 from envctl.compiled import read_component
 from envctl.errors import BadInput
 from envctl.matrix import load
@@ -154,3 +156,26 @@ def test_every_engine_with_a_recipe_stands_in_the_matrix() -> None:
 def test_every_base_brings_a_python_of_its_own() -> None:
     pythons = [base.python for base in bases()]
     assert len(set(pythons)) == len(pythons) >= 2
+
+
+def test_only_the_newest_compilations_of_a_component_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is edited again and again; those of other components, and of a name that begins alike, stay."""
+    monkeypatch.setenv("ENVCTL_CACHE", str(tmp_path / "cache"))
+    text = next(payload("matrices").glob("openvino.toml")).read_text()
+    folder = tmp_path / "cache" / "matrix"
+    folder.mkdir(parents=True)
+    others = [folder / f"openvino-x.{'a' * 64}.json", folder / f"{'b' * 64}.json"]
+    older = folder / f"{'c' * 64}.json"  # as an envctl before wrote them
+    for path in [*others, older]:
+        path.write_text("{}")
+    os.utime(older, (1, 1))
+    for number in range(compiled.KEPT):
+        (folder / f"openvino.{number:064}.json").write_text("{}")
+        os.utime(folder / f"openvino.{number:064}.json", (number, number))
+    source = tmp_path / "openvino.toml"
+    source.write_text(text)
+    first = read_component(source)
+    kept = sorted(path.name for path in folder.glob("openvino.*.json"))
+    assert len(kept) == compiled.KEPT and f"openvino.{0:064}.json" not in kept
+    assert all(path.exists() for path in others) and not older.exists()
+    assert read_component(source) == first and sorted(path.name for path in folder.glob("openvino.*.json")) == kept

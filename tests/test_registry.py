@@ -17,12 +17,13 @@ import pytest
 from envctl.errors import BadInput, EnvctlError, HostLacks, JobFailed
 from envctl.oci.blobs import INDEX
 from envctl.oci.content import MANIFEST, Descriptor, Image, compact_json, digest_of
-from envctl.oci.layout import image_of, write_layout
+from envctl.oci.layout import image_of
 from envctl.oci.push import push
 from envctl.oci.reference import Reference, parse
 from envctl.oci.referrers import attach, document, referrers
 from envctl.oci.registry import Registry
 from envctl.oci.transport import Patience
+from envctl.oci.written import write_layout
 from tests.conftest import run_envctl
 from tests.faulty_proxy import Fault, Proxy, faulty
 from tests.images import image, layer, noise, tar_of
@@ -216,7 +217,7 @@ def test_a_corrupt_manifest_is_refused(server: Server, proxy: Proxy, repository:
 def test_a_blob_that_is_corrupt_here_never_gets_there(server: Server, repository: str, tmp_path: Path) -> None:
     """A layout with a broken blob: nothing is pushed under the tag, and the error names it."""
     made = image(layer(tar_of({"a": noise(2 * MIB, 10)})))
-    write_layout(tmp_path / "layout", made, "x")
+    write_layout(made, tmp_path / "layout", ["x"], quiet)
     path = tmp_path / "layout/blobs/sha256" / made.layers[0].blob.digest[7:]
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     ran = run_envctl("push", f"oci:{tmp_path / 'layout'}", f"{server.host}/{repository}:1")
@@ -302,7 +303,7 @@ def basic(user: str, password: str) -> dict[str, str]:
 
 @pytest.fixture
 def layout(tmp_path: Path) -> str:
-    write_layout(tmp_path / "layout", image(layer(tar_of({"a": noise(2 * MIB, 12)}))), "x")
+    write_layout(image(layer(tar_of({"a": noise(2 * MIB, 12)}))), tmp_path / "layout", ["x"], quiet)
     return f"oci:{tmp_path / 'layout'}"
 
 
@@ -402,7 +403,7 @@ def test_a_push_that_is_stopped_tags_nothing_and_can_be_repeated(
     proxy: Proxy, server: Server, repository: str, tmp_path: Path, number: signal.Signals
 ) -> None:
     """Stopped in the middle of a blob: the proxy sees the first one come and has the signal sent then."""
-    write_layout(tmp_path / "layout", image(layer(tar_of({"a": noise(8 * MIB, number)}), packed=False)), "x")
+    write_layout(image(layer(tar_of({"a": noise(8 * MIB, number)}), packed=False)), tmp_path / "layout", ["x"], quiet)
     ref = f"{repository}:{number}"
     command = [sys.executable, "-m", "envctl", "push", f"oci:{tmp_path / 'layout'}", f"{proxy.host}/{ref}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from envctl.oci.archive import docker_archive
+from envctl.oci.base_image import BaseImage
 from envctl.oci.base_sources import from_registry, mirror
-from envctl.oci.bases import BaseImage, newest, stored_base
+from envctl.oci.bases import newest, stored_base
 from envctl.oci.blobs import DOCKER_MANIFEST
 from envctl.oci.content import Image, compact_json
-from envctl.oci.docker_archive import archive_chunks, read_archive
+from envctl.oci.docker_archive import read_archive
 from envctl.oci.push import push
 from envctl.oci.reference import parse
 from envctl.oci.registry import Registry
@@ -74,18 +76,16 @@ def test_docker_runs_by_digest_what_was_pushed(server: Server, base: BaseImage) 
 @pytest.mark.docker
 def test_the_base_in_docker_has_the_very_layer(base: BaseImage) -> None:
     """`envctl run --runner docker` finds it by its tag; an import of the same bits has the same id everywhere."""
-    import docker
-
-    from envctl.image import _load  # what `envctl base` does after making
+    from envctl.oci.load import load_image  # what `envctl base` does after making
     from envctl.runner.docker import DockerRunner
 
     tag = "envctl-base-test:x"
     try:
-        identifier = _load(docker.from_env(timeout=600), tag, base)
+        identifier = load_image(base.image, [tag], quiet).identifier
         found = json.loads(run("docker", "image", "inspect", tag))[0]
         assert found["RootFS"]["Layers"] == [each.diff_id for each in base.layers]
-        assert identifier == found["Id"] == Image(config=compact_json(base.config), layers=()).config_descriptor.digest
-        assert "envctl-base:bookworm-py311" in DockerRunner().present
+        assert identifier == found["Id"] == base.image.config_descriptor.digest
+        assert BASE in DockerRunner().present
     finally:
         subprocess.run(["docker", "rmi", tag], check=False, capture_output=True)
 
@@ -95,7 +95,7 @@ def test_what_docker_pushed_is_pulled_and_its_archive_is_read(server: Server, do
     assert docker_base
     made = image(layer(tar_of({"a": noise(100_000)})), layer(tar_of({"b": b"2"}), packed=False))
     name = f"{server.host}/docker/pushed:1"
-    (tmp_path / "image.tar").write_bytes(b"".join(archive_chunks(made, [name])))
+    (tmp_path / "image.tar").write_bytes(b"".join(docker_archive(list(made.layers), [name], lambda: made)))
     try:
         run("docker", "load", "-i", tmp_path / "image.tar")
         run("docker", "push", name)

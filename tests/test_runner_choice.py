@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Ran
+from tests.conftest import CACHE, Ran
 
 Program = Callable[..., Ran]
 NOWHERE = "unix:///nowhere/docker.sock"
@@ -44,6 +44,17 @@ def bare_daemon() -> Iterator[str]:
     server.server_close()
 
 
+@pytest.fixture
+def bare_cache(tmp_path: Path) -> str:
+    """A cache with all that others made, but no base."""
+    own = tmp_path / "bare"
+    own.mkdir()
+    for name in ("environments", "locks", "matrix"):
+        (CACHE / name).mkdir(parents=True, exist_ok=True)
+        (own / name).symlink_to(CACHE / name)
+    return str(own)
+
+
 @pytest.mark.engines
 def test_auto_falls_to_local_and_says_why(envctl: Program, digits: Path) -> None:
     ran = envctl("run", "--ort", "1.31", "infer", digits, DOCKER_HOST=NOWHERE)
@@ -71,16 +82,20 @@ def test_docker_that_was_asked_for_is_not_replaced(envctl: Program, digits: Path
 
 
 def test_missing_base_image_is_named_with_the_command_that_makes_it(
-    envctl: Program, digits: Path, bare_daemon: str
+    envctl: Program, digits: Path, bare_daemon: str, bare_cache: str
 ) -> None:
-    ran = envctl("run", "--ort", "1.31", "--runner", "docker", "infer", digits, DOCKER_HOST=bare_daemon)
+    variables = {"DOCKER_HOST": bare_daemon, "ENVCTL_CACHE": bare_cache}
+    ran = envctl("run", "--ort", "1.31", "--runner", "docker", "infer", digits, **variables)
     assert ran.code == 4
     assert "no base image" in ran.err
     assert "envctl base debian:bookworm" in ran.err
 
 
 @pytest.mark.engines
-def test_auto_passes_over_a_daemon_without_base_image(envctl: Program, digits: Path, bare_daemon: str) -> None:
-    ran = envctl("run", "--ort", "1.31", "infer", digits, "--json", DOCKER_HOST=bare_daemon)
+def test_auto_passes_over_a_daemon_without_base_image(
+    envctl: Program, digits: Path, bare_daemon: str, bare_cache: str
+) -> None:
+    variables = {"DOCKER_HOST": bare_daemon, "ENVCTL_CACHE": bare_cache}
+    ran = envctl("run", "--ort", "1.31", "infer", digits, "--json", **variables)
     assert (ran.code, ran.json["runner"]["name"]) == (0, "local"), ran.err
     assert "envctl base" in ran.json["runner"]["why"]

@@ -21,6 +21,8 @@ COMMANDS = {
     "build": "Make the image of an environment: the same bits everywhere.",
     "verify-image": "Prove that an image is the one that a lock describes, or name the first difference.",
     "cache": "Show, prune and verify what envctl keeps.",
+    "bundle": "Everything to run locked environments without network, in a folder.",
+    "unbundle": "Fill the cache from such a folder.",
     "ci": "Write a CI file that checks locks and verifies a model in each environment.",
     "base": "Make base images from Debian packages, list them, copy them to a registry.",
     "push": "Push an image in a folder or archive to a registry.",

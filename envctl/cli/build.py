@@ -17,10 +17,15 @@ from envctl.errors import BadInput
 if TYPE_CHECKING:
     from envctl.lock import Lock
     from envctl.workflow.build import Built, Order
+    from envctl.workflow.build_lock import Found
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
-LockFile = Annotated[Path | None, typer.Argument(metavar="[LOCK]", help="A lock; or give pins instead.")]
+LockFile = Annotated[
+    Path | None,
+    typer.Argument(metavar="[LOCK]", help="A lock (default: ./envctl.lock where it is); or give pins instead."),
+]
+Target = Annotated[str, typer.Option("--target", help="Which target of the lock file.", show_default=False)]
 Tag = Annotated[list[str], typer.Option("--tag", metavar="NAME:TAG", help="Name of the image; may be repeated.")]
 Output = Annotated[
     list[str], typer.Option("-o", "--output", metavar="KIND:PATH", help="oci:DIR or docker-archive:FILE; repeatable.")
@@ -33,11 +38,19 @@ Emit = Annotated[
 Push = Annotated[
     str, typer.Option("--push", metavar="REF", help="Push it to HOST[:PORT]/NAME[:TAG]; what is there is not sent.")
 ]
+BaseName = Annotated[
+    str,
+    typer.Option(
+        "--base",
+        help="Build upon: a base made here (debian:bookworm), sha256:DIGEST of the store, oci:DIR, REF@sha256:DIGEST "
+        "of a registry, or docker-daemon:NAME. A lock's own base must be the same.",
+        show_default=False,
+    ),
+]
+Insecure = Annotated[bool, typer.Option("--insecure", help="Plain HTTP for registries on other machines.")]
 Sbom = Annotated[Path | None, typer.Option("--sbom", metavar="FILE", help="Write the bill of materials to a file.")]
 Licences = Annotated[bool, typer.Option("--licences", help="Only list what is in the image, with its licences.")]
 Papers = Annotated[bool, typer.Option("--papers/--no-papers", help="SBOM and provenance with -o oci: and --push.")]
-Insecure = Annotated[bool, typer.Option("--insecure", help="Plain HTTP for registries on other machines.")]
-BaseName = Annotated[str, typer.Option("--base", help="Image of the local Docker to build upon.", show_default=False)]
 Wheels = Annotated[list[Path], typer.Option("--wheels", metavar="DIR", help="Folder with wheels; may be repeated.")]
 Revision = Annotated[str, typer.Option("--revision", help="Source revision for a label.", show_default=False)]
 
@@ -45,6 +58,7 @@ Revision = Annotated[str, typer.Option("--revision", help="Source revision for a
 @app.command()
 def build(
     lock: LockFile = None,
+    target: Target = "",
     trt: options.Trt = None,
     trt_rtx: options.TrtRtx = None,
     tf: options.Tf = None,
@@ -75,7 +89,7 @@ def build(
     refresh_lock: Annotated[bool, typer.Option("--refresh-lock", help="Resolve packages anew.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Make the image of a lock: the same bits everywhere. Without -o, --load and --push only its digest is computed."""
+    """Make the image of a lock: the same bits everywhere. Without -o, --load, --push only its digest is computed."""
     engines = {
         "--trt": trt, "--trt-rtx": trt_rtx, "--tf": tf, "--ort": ort, "--openvino": openvino, "--ncnn": ncnn,
         "--litert": litert, "--mxnet": mxnet, "--cuda": cuda, "--cudnn": cudnn, "--python": python,
@@ -84,38 +98,48 @@ def build(
     with guarded(screen):
         shared = {"index": tuple(index), "offline": offline}
         asked = {"refresh": refresh_lock, "gpu": gpu, **shared}
-        found = _lock(lock, engines, pin, asked, screen)
+        found = _lock(lock, (target, base), engines, pin, asked, screen)
         from envctl.workflow.build import Order
 
         made = {"names": tuple(tag), "load": load, "push": push, "insecure": insecure, "folders": tuple(wheels)}
-        order = Order(base=base, revision=revision, **made, **shared)  # type: ignore[arg-type]
+        order = Order(base=base, locked=found.base, revision=revision, **made, **shared)  # type: ignore[arg-type]
         if emit:
-            _emit(emit, found, order, output, screen)
+            _emit(emit, found.environment, order, output, screen)
         elif licences:
             if output or load or push or sbom:
                 raise BadInput("--licences only lists what is in an image", do=["leave -o, --load, --push, --sbom out"])
-            print_licences(found, order, screen)
+            print_licences(found.environment, order, screen)
         else:
-            _build(found, order, output, screen, with_papers=papers, sbom=sbom)
+            _build(found.environment, order, output, screen, with_papers=papers, sbom=sbom)
 
 
 def _lock(
-    path: Path | None, engines: dict[str, str | None], pins: list[str], asked: dict[str, Any], screen: Screen
-) -> Lock:
-    """The lock of the file, or of the pins; exactly one of both."""
+    path: Path | None,
+    chosen: tuple[str, str],
+    engines: dict[str, str | None],
+    pins: list[str],
+    asked: dict[str, Any],
+    screen: Screen,
+) -> Found:
+    """What the file holds (of its target, for a base: `chosen`), or what the pins resolve to; one of both."""
+    from envctl.workflow.build_lock import DEFAULT, Found, read_lock
+
     pinned = pins or [option for option, value in engines.items() if value is not None]
+    if path is None and not pinned and Path(DEFAULT).is_file():
+        path = Path(DEFAULT)
     if bool(path) == bool(pinned):
         what = "both a lock and pins were given" if path else "nothing was asked for"
         raise BadInput(what, do=["envctl build LOCK, or pins, for example --openvino 2026.4"])
-    from envctl.workflow import build
-
     if path:
-        return build.read_lock(path)
+        return read_lock(path, *chosen)
+    if chosen[0]:
+        raise BadInput("--target chooses in a lock file, and pins were given", do=["give LOCK, or leave --target out"])
     from envctl.cli.pins import engine_and_pins
+    from envctl.workflow import build
     from envctl.workflow.ask import Ask
 
     engine, found = engine_and_pins(engines, pins)
-    return build.resolved(Ask(task="command", engine=engine, pins=found, **asked), screen)
+    return Found(environment=build.resolved(Ask(task="command", engine=engine, pins=found, **asked), screen))
 
 
 def _build(

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-from envctl.oci.content import MANIFEST, Image, Layer, compact_json, digest_of
+from envctl.oci.blobs import INDEX, Packed, packed_of
+from envctl.oci.content import IMAGE_NAME, MANIFEST, NAME, Chunks, Image, Layer, blob_path, compact_json, digest_of
 from envctl.oci.layer import Part
 from envctl.oci.tar import END, file_header, padding
 
 Item: TypeAlias = "Layer | Part"
+MARKER = b'{"imageLayoutVersion":"1.0.0"}'
 
 
 def docker_archive(
@@ -34,48 +36,43 @@ def docker_archive(
 
 def oci_archive(image: Image, names: list[str], skipped: frozenset[str] = frozenset()) -> Iterator[bytes]:
     """The OCI layout of an image as a tar, without the blobs whose digests are skipped."""
-    for path, size, chunks in layout_files(image, names):
+    for path, size, chunks in layout_files(packed_of(image), names):
         if path.rpartition("/")[2] not in skipped:
             yield from _file(path, size, chunks())
     yield END
 
 
-def layout_files(image: Image, names: list[str]) -> Iterator[tuple[str, int, Callable[[], Iterator[bytes]]]]:
+def layout_files(stored: Packed, names: list[str]) -> Iterator[tuple[str, int, Chunks]]:
     """The files of an OCI layout, the index last: path, size, bytes. Each blob comes once."""
-    marker = compact_json({"imageLayoutVersion": "1.0.0"})
-    yield "oci-layout", len(marker), lambda: iter([marker])
-    blobs = {layer.blob.digest: layer for layer in image.layers}
-    for layer in blobs.values():
-        yield blob_path(layer.blob.digest), layer.blob.size, layer.chunks
-    for data in (image.config, image.manifest()):
-        yield blob_path(digest_of(data)), len(data), _again(data)
-    index = index_of(image, names)
-    yield "index.json", len(index), lambda: iter([index])
+    yield "oci-layout", len(MARKER), _again(MARKER)
+    for blob in {blob.descriptor.digest: blob for blob in stored.blobs}.values():
+        yield blob_path(blob.descriptor.digest), blob.descriptor.size, blob.chunks
+    yield blob_path(digest_of(stored.manifest)), len(stored.manifest), _again(stored.manifest)
+    index = _index(stored, names)
+    yield "index.json", len(index), _again(index)
 
 
-def index_of(image: Image, names: list[str]) -> bytes:
+def _index(stored: Packed, names: list[str]) -> bytes:
     """The layout's index: the image once for each name, as readers look for a name in the annotations."""
-    entry = {"mediaType": MANIFEST, "digest": image.digest, "size": len(image.manifest())}
+    return descriptor_index(digest_of(stored.manifest), len(stored.manifest), names, stored.media_type)
+
+
+def descriptor_index(digest: str, size: int, names: list[str], kind: str = MANIFEST) -> bytes:
+    """The same of a manifest that is known by its digest and size."""
+    entry = {"mediaType": kind, "digest": digest, "size": size}
     entry_names = [_annotations(name) for name in names] or [{}]
     manifests = [entry | ({"annotations": each} if each else {}) for each in entry_names]
     return compact_json({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests})
 
 
-INDEX = "application/vnd.oci.image.index.v1+json"
-
-
 def _annotations(name: str) -> dict[str, str]:
     """A name as the specification has it (the tag alone) and as containerd reads it (all of it)."""
-    tag = name.rpartition(":")[2] if ":" in name.rpartition("/")[2] else "latest"
-    return {"org.opencontainers.image.ref.name": tag, "io.containerd.image.name": name}
+    plain = name.partition("@")[0]
+    tag = plain.rpartition(":")[2] if ":" in plain.rpartition("/")[2] else "latest"
+    return {IMAGE_NAME: name} | ({NAME: tag} if plain == name else {})
 
 
-def blob_path(digest: str) -> str:
-    """Where a blob lies in a layout."""
-    return f"blobs/{digest.replace(':', '/')}"
-
-
-def _again(data: bytes) -> Callable[[], Iterator[bytes]]:
+def _again(data: bytes) -> Chunks:
     return lambda: iter([data])
 
 

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from envctl.errors import BadInput
 from envctl.lock import Lock
 from envctl.oci import PREFIX, RULES
 from envctl.oci.base_image import BaseImage
@@ -38,9 +37,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "place", Place(prefix=PREFIX, python=self.lock.python))
-        if self.base.minor != self.lock.python:
-            do = [f"take a base with CPython {self.lock.python}"]
-            raise BadInput(f"the lock is for CPython {self.lock.python}, the base has {self.base.python}", do=do)
+        object.__setattr__(self, "base", self.base.with_python(self.lock.python))
 
     @property
     def lacking(self) -> tuple[str, ...]:

@@ -1,114 +1,81 @@
-"""What an image is built upon: a base with its layers, and the exact interpreter in it."""
+"""What an image is built upon: a base with its layers, and the exact interpreters in it."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import IO, Any
+import json
+from dataclasses import dataclass, replace
+from typing import Any
 
-from envctl.errors import HostLacks
-from envctl.oci.content import LAYER_TAR, Descriptor, Layer, compact_json
-from envctl.oci.store import place
-
-PLACES = ("usr/bin", "usr/local/bin")
+from envctl.errors import BadInput
+from envctl.oci.content import Image, Layer, compact_json
+from envctl.oci.debian import InstalledPackage
+from envctl.oci.survey import Interpreter
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BaseImage:
-    """A base: its configuration, layers and digest (`sha256:…` of manifest or configuration: its identity).
+    """A base, wherever it came from: its manifest's digest (its identity), configuration and layers, and what stands in
+    them. The first of its `interpreters` is the one that counts; there is none in an image without CPython.
 
-    `python` is the exact version (3.11.2) of its CPython, `interpreter` the SHA-256 of that program's file, `home` the
-    folder it lies in. `image` is the local daemon's id of it, "" when it is not from there;
-    `folders` are the outermost folders it has.
+    `name` is how people call it; `packages` are Debian's; `folders` are the outermost ones that it has.
     """
 
-    config: dict[str, Any]
-    layers: tuple[Layer, ...]
+    image: Image
     digest: str
-    python: str
-    interpreter: str
-    home: str = "/usr/bin"
-    image: str = ""
-    folders: frozenset[str] = frozenset({"opt"})
+    name: str = ""
+    interpreters: tuple[Interpreter, ...] = ()
+    packages: tuple[InstalledPackage, ...] = ()
+    folders: frozenset[str] = frozenset()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration."""
+        found: dict[str, Any] = json.loads(self.image.config)
+        return found
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers, the lowest first."""
+        return self.image.layers
+
+    @property
+    def python(self) -> str:
+        """The exact version of its CPython (3.11.2), "" without one."""
+        return self.interpreters[0].version if self.interpreters else ""
+
+    @property
+    def interpreter(self) -> str:
+        """The SHA-256 of the file that holds its CPython's compiler, "" without one."""
+        return self.interpreters[0].sha256 if self.interpreters else ""
+
+    @property
+    def home(self) -> str:
+        """The folder with its CPython's program, "" without one."""
+        return self.interpreters[0].home if self.interpreters else ""
 
     @property
     def minor(self) -> str:
         """The minor version of its CPython: 3.11."""
-        return ".".join(self.python.split(".")[:2])
+        return self.interpreters[0].minor if self.interpreters else ""
+
+    def with_python(self, minor: str) -> BaseImage:
+        """The base with its CPython of that minor version as the one that counts; raises `BadInput` without one."""
+        fitting = tuple(each for each in self.interpreters if each.minor == minor)
+        if fitting:
+            return replace(self, interpreters=(*fitting, *(each for each in self.interpreters if each not in fitting)))
+        has = " and ".join(each.version for each in self.interpreters) or "none on its PATH"
+        do = [f"take a base with CPython {minor}: envctl base ls shows those in the store"]
+        raise BadInput(f"the lock is for CPython {minor}, the base {self.name or self.digest} has {has}", do=do)
 
     def lacking(self, prefix: str) -> tuple[str, ...]:
-        """The folders above the prefix that the base does not have: Docker would make them for root alone."""
+        """The outermost folder of the prefix where the base does not have it: Docker would make it for root alone."""
         parts = prefix.strip("/").split("/")[:-1]
-        return tuple(
-            path for path in ("/".join(parts[:end]) for end in range(1, len(parts) + 1)) if path not in self.folders
-        )
+        above = ["/".join(parts[:end]) for end in range(1, len(parts) + 1)]
+        return tuple(path for path in above if path not in self.folders)
 
     @property
     def identity(self) -> str:
-        """A digest of what bytecode depends on: the files of all layers."""
+        """A digest of what bytecode depends on: the interpreter, and the files of all layers."""
         layers = [layer.diff_id for layer in self.layers]
         return hashlib.sha256(compact_json([self.interpreter, self.python, layers])).hexdigest()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
-    """What a base's files say: where its CPython lies, that program's SHA-256, and which folders there are."""
-
-    home: str
-    interpreter: str
-    folders: frozenset[str]
-
-
-def blob_path(digest: str) -> Path:
-    """Where a layer's tar is kept."""
-    return place("blobs", digest.removeprefix("sha256:"))
-
-
-def read_blocks(path: Path) -> Callable[[], Any]:
-    """The file's bytes in blocks, each time anew."""
-
-    def chunks() -> Any:
-        with path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                yield block
-
-    return chunks
-
-
-def kept_layer(diff_id: str, size: int) -> Layer:
-    """A layer whose tar is kept, as it is: a base of this machine was compressed by nobody."""
-    chunks = read_blocks(blob_path(diff_id))
-    blob = Descriptor(media_type=LAYER_TAR, digest=diff_id, size=size)
-    return Layer(diff_id=diff_id, tar_size=size, tar=chunks, blob=blob, chunks=chunks)
-
-
-def look_into(layers: list[Path], python: str) -> Seen:
-    """What the tars of a base hold; raises `HostLacks` when there is no CPython of that minor version."""
-    import tarfile
-
-    programs: dict[str, str] = {}
-    folders: set[str] = set()
-    for path in layers:
-        with tarfile.open(path, "r:") as archive:
-            for member in archive:
-                name = member.name.removeprefix("./").rstrip("/")
-                if member.isdir() and name.count("/") < 2:
-                    folders.add(name)
-                elif member.isreg() and name.endswith(f"/python{python}"):
-                    stream = archive.extractfile(member)
-                    assert stream
-                    programs[str(PurePosixPath(name).parent)] = _sha256(stream)
-    for home in PLACES:
-        if home in programs:
-            return Seen(home=f"/{home}", interpreter=programs[home], folders=frozenset(folders))
-    do = ["take a base that brings it, for example: envctl base debian:bookworm"]
-    raise HostLacks(f"the base has no CPython {python} in {' or '.join('/' + home for home in PLACES)}", do=do)
-
-
-def _sha256(stream: IO[bytes]) -> str:
-    digest = hashlib.sha256()
-    while block := stream.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()

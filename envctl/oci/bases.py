@@ -1,46 +1,31 @@
-"""Base images that environments are assembled on, and the store of those that were fetched or made here.
+"""The store of bases: those that were made here, fetched from a registry, or read from the local daemon.
 
-`store/bases` in the cache has an OCI layout for each digest, `DIGEST.json` beside it (what stands in the image), and
-for a base made here `NAME.json` with the digest of the newest.
+`store/bases` in the cache has an OCI layout for each digest and `DIGEST.json` beside it (what stands in the image).
+`NAME.json` points to the newest base of a name that is made here, to what an index's digest led to, or to what a
+daemon's image became.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 
+from envctl.oci.base_image import BaseImage
 from envctl.oci.blobs import Packed, read_all
-from envctl.oci.content import Layer, digest_of
-from envctl.oci.debian import DebianPackage
+from envctl.oci.content import IMAGE_NAME, NAME, digest_of
+from envctl.oci.debian import InstalledPackage
 from envctl.oci.layout import image_of, read_layout
-from envctl.oci.survey import Survey, survey
+from envctl.oci.survey import Interpreter, Survey, survey
 from envctl.tree import cache_root, canonical_json, disk_errors, write_whole
 
 HEX = 64
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BaseImage:
-    """A base pinned by its manifest's digest: configuration, layers, and the CPython that stands in it.
-
-    `python` is exact (3.11.2), `interpreter` the SHA-256 of the file that holds its compiler; both are "" for an image
-    without CPython. `name` is how people call it; `packages` are Debian's, where dpkg is there.
-    """
-
-    config: dict[str, Any]
-    layers: tuple[Layer, ...]
-    digest: str
-    python: str
-    interpreter: str
-    name: str = ""
-    packages: tuple[DebianPackage, ...] = ()
 
 
 def store() -> Path:
@@ -55,22 +40,29 @@ def folder_of(digest: str) -> Path:
 
 def base_image(stored: Packed, name: str) -> BaseImage:
     """The base that a stored image is; its layers are read once in the cache's life, to see what stands in them."""
-    digest, config = digest_of(stored.manifest), json.loads(read_all(stored.config))
+    digest = digest_of(stored.manifest)
     record = folder_of(digest).with_suffix(".json")
     found = _recorded(record)
     if found is None:
-        found = survey(image_of(stored).layers, config)
+        found = survey(image_of(stored).layers, json.loads(read_all(stored.config)))
         write_whole(record, canonical_json(asdict(found)))
-    image = image_of(stored, found.tar_sizes)
-    parts = {"python": found.python, "interpreter": found.interpreter, "packages": found.packages}
-    return BaseImage(config=config, layers=image.layers, digest=digest, name=name, **parts)  # type: ignore[arg-type]
+    return BaseImage(
+        image=image_of(stored, found.tar_sizes),
+        digest=digest,
+        name=name,
+        interpreters=found.interpreters,
+        packages=found.packages,
+        folders=frozenset(found.folders),
+    )
 
 
 def _recorded(path: Path) -> Survey | None:
     try:
         data = json.loads(path.read_bytes())
-        packages = tuple(DebianPackage(**each) for each in data.pop("packages"))
-        return Survey(packages=packages, **data)
+        packages = tuple(InstalledPackage(**each) for each in data.pop("packages"))
+        interpreters = tuple(Interpreter(**each) for each in data.pop("interpreters"))
+        folders = tuple(data.pop("folders"))
+        return Survey(packages=packages, interpreters=interpreters, folders=folders, **data)
     except (OSError, ValueError, TypeError, KeyError):  # not there, or written by another version: read them again
         return None
 
@@ -78,11 +70,11 @@ def _recorded(path: Path) -> Survey | None:
 def stored_base(digest: str, name: str = "") -> BaseImage | None:
     """The base of that digest, when the store has it."""
     folder = folder_of(digest)
-    return base_image(read_layout(folder, digest), name or digest) if folder.is_dir() else None
+    return base_image(read_layout(folder, digest), name or digest) if digest and folder.is_dir() else None
 
 
 def newest(name: str) -> str:
-    """The digest of the newest base that was made here under this name; "" for none."""
+    """The digest that a name points to (the newest base that was made here under it); "" for none."""
     try:
         return str(json.loads(_pointer(name).read_bytes())["digest"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -95,7 +87,7 @@ def point_to(name: str, digest: str) -> None:
 
 
 def _pointer(name: str) -> Path:
-    return store() / f"{name.replace(':', '-')}.json"
+    return store() / f"{re.sub('[^A-Za-z0-9.]', '-', name)}.json"
 
 
 def stored_bases() -> list[tuple[str, str]]:
@@ -104,7 +96,8 @@ def stored_bases() -> list[tuple[str, str]]:
     for folder in store().glob("*/"):
         if len(folder.name) == HEX and (folder / "index.json").is_file():
             entry = json.loads((folder / "index.json").read_bytes())["manifests"][0]
-            found.append((f"sha256:{folder.name}", next(iter(entry.get("annotations", {}).values()), "")))
+            named = entry.get("annotations", {})
+            found.append((f"sha256:{folder.name}", named.get(IMAGE_NAME) or named.get(NAME, "")))
     return sorted(found, key=lambda each: (each[1], each[0]))
 
 

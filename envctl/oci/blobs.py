@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from envctl.errors import BadInput, JobFailed, Reason
-from envctl.oci.content import CONFIG, LAYER_GZIP, LAYER_TAR, MANIFEST, Chunks, Descriptor, Layer
+from envctl.oci.content import CONFIG, LAYER_GZIP, LAYER_TAR, MANIFEST, Chunks, Descriptor, Image, Layer
 
 BLOCK = 1 << 20
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -47,6 +47,13 @@ class Packed:
     def blobs(self) -> tuple[Blob, ...]:
         """All of them, the configuration last: it is small, and layers take the time."""
         return (*self.layers, self.config)
+
+
+def packed_of(image: Image) -> Packed:
+    """An image as it is stored, under OCI's media types."""
+    layers = tuple(Blob(descriptor=each.blob, chunks=each.chunks, origin=each.origin) for each in image.layers)
+    config = Blob(descriptor=image.config_descriptor, chunks=lambda: iter([image.config]))
+    return Packed(manifest=image.manifest(), media_type=MANIFEST, config=config, layers=layers)
 
 
 def descriptor(data: dict[str, object]) -> Descriptor:

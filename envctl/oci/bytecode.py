@@ -138,16 +138,23 @@ def _run(job: Path, compiler: Compiler) -> None:
 
 def in_container(job: Path, base: BaseImage, command: list[str], forbidden: str) -> tuple[int, str]:
     """The same in a container of the base, without network; its exit code and what it said."""
-    if not base.image:
-        raise cannot_run(forbidden, "no image of a local daemon")
     import docker
     from docker.errors import DockerException
 
+    from envctl.oci import daemon
+    from envctl.oci.load import load_image
+
+    try:
+        there = any(daemon.image(each) for each in (base.image.config_descriptor.digest, base.image.digest))
+        names = [] if there else [f"envctl-base:{base.digest[7:19]}"]  # an image without a name is soon pruned
+        image = load_image(base.image, names, _silent).identifier
+    except HostLacks as error:
+        raise cannot_run(forbidden, error.what) from error
     options: dict[str, Any] = {"network_mode": "none", "read_only": True, "cap_drop": ["ALL"]}
     options |= {"volumes": {str(job): {"bind": "/mnt", "mode": "rw"}}, "user": f"{os.getuid()}:{os.getgid()}"}
     options |= {"environment": {"PYTHONHASHSEED": "0", "LANG": "C.UTF-8"}, "entrypoint": command[:1]}
     try:
-        container = docker.from_env().containers.create(base.image, command[1:], **options)
+        container = docker.from_env().containers.create(image, command[1:], **options)
     except DockerException as error:
         raise cannot_run(forbidden, str(error)[:200]) from error
     try:
@@ -155,6 +162,10 @@ def in_container(job: Path, base: BaseImage, command: list[str], forbidden: str)
         return int(container.wait()["StatusCode"]), container.logs(stdout=False).decode(errors="replace")
     finally:
         container.remove(force=True)
+
+
+def _silent(_text: str) -> None:
+    """Say nothing: a base is there already, as a rule."""
 
 
 def cannot_run(forbidden: str, docker: str) -> HostLacks:

@@ -15,6 +15,7 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 LAYER_TAR = "application/vnd.oci.image.layer.v1.tar"
+NAME, IMAGE_NAME = "org.opencontainers.image.ref.name", "io.containerd.image.name"  # annotations: a tag; a whole name
 
 Chunks = Callable[[], Iterator[bytes]]  # the same bytes each time it is called; blocks of at most 1 MiB
 
@@ -70,6 +71,11 @@ class Image:
     def digest(self) -> str:
         """The manifest's digest."""
         return digest_of(self.manifest())
+
+
+def blob_path(digest: str) -> str:
+    """Where a layout has the blob of a digest."""
+    return f"blobs/{digest.replace(':', '/')}"
 
 
 def digest_of(data: bytes) -> str:

@@ -84,6 +84,14 @@ def get(path: str) -> Any:
         return json.loads(data)
 
 
+def answers() -> bool:
+    """Whether a daemon answers at all."""
+    try:
+        return get("/version") is not None
+    except HostLacks:
+        return False
+
+
 def refused(data: bytes) -> HostLacks:
     """The error for an answer that says no."""
     text = data.decode(errors="replace").strip()

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,10 @@ REMOVED = re.compile(
     r"|var/lib/(dbus/machine-id|(systemd|urandom)/random-seed)"
     r"|var/lib/dpkg/(lock.*|.*-old|triggers/Lock)|var/cache/debconf/(.*-old|passwords\.dat)"
 )
+# deb-control and dpkg's status: https://www.debian.org/doc/debian-policy/ch-controlfields.html
+STATUS = "var/lib/dpkg/status"
+STATUSES = "var/lib/dpkg/status.d/"  # a file a package, in images that have no dpkg
+FIELD = re.compile(r"^(Package|Status|Version|Architecture): (.*)$", re.MULTILINE)
 NEEDS = [
     "run it as root,",
     "or as a user with subordinate ids (apt-get install uidmap; a line in /etc/subuid and in /etc/subgid) where the "
@@ -46,8 +50,8 @@ NEEDS = [
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DebianPackage:
-    """One installed package of a base."""
+class InstalledPackage:
+    """One installed Debian package of a base, as dpkg writes it."""
 
     name: str
     version: str
@@ -121,15 +125,22 @@ def is_removed(path: str) -> bool:
     return bool(REMOVED.fullmatch(path))
 
 
-def installed(status: str) -> tuple[DebianPackage, ...]:
-    """The packages of a dpkg status file, sorted by name."""
-    found = []
-    for paragraph in status.split("\n\n"):
-        fields = dict(re.findall(r"^(Package|Status|Version|Architecture): (.*)$", paragraph, re.MULTILINE))
-        if fields.get("Status", "").endswith(" installed"):
-            names = {"name": fields["Package"], "version": fields["Version"], "arch": fields["Architecture"]}
-            found.append(DebianPackage(**names))
-    return tuple(sorted(found, key=lambda package: (package.name, package.arch)))
+def tells_packages(path: str) -> bool:
+    """Whether a file says which packages are installed."""
+    return path == STATUS or path.startswith(STATUSES)
+
+
+def installed(files: Mapping[str, str]) -> tuple[InstalledPackage, ...]:
+    """The packages that these files (path -> text) say are installed, sorted by name; other files are passed over."""
+    found = set()
+    for path, text in files.items():
+        for paragraph in text.split("\n\n") if tells_packages(path) else ():
+            fields: dict[str, str] = dict(FIELD.findall(paragraph))
+            whole = {"Package", "Version", "Architecture"} <= fields.keys()
+            if whole and (path != STATUS or fields.get("Status", "").endswith(" installed")):
+                names = {"name": fields["Package"], "version": fields["Version"], "arch": fields["Architecture"]}
+                found.add(InstalledPackage(**names))
+    return tuple(sorted(found, key=lambda package: (package.name, package.arch, package.version)))
 
 
 def architecture() -> str:

@@ -1,4 +1,4 @@
-"""Docker's archives (`docker save`, `docker load`): a tar with manifest.json, a configuration and layers.
+"""Docker's archives (`docker save`), read: a tar with manifest.json, a configuration and layers.
 
 Docker image specification 1.2, "Combined Image JSON + Filesystem Changeset Format"
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from envctl.errors import BadInput, Reason
 from envctl.oci.blobs import BLOCK, Blob, checked, layer_of
-from envctl.oci.content import LAYER_TAR, Descriptor, Image, compact_json, digest_of
+from envctl.oci.content import LAYER_TAR, Descriptor, Image
 from envctl.oci.layout import diff_ids_of
 
 LONGEST_DOCUMENT = 16 << 20
@@ -80,24 +80,3 @@ def _slice(path: Path, offset: int, size: int) -> Iterator[bytes]:
         while size and (block := stream.read(min(BLOCK, size))):
             size -= len(block)
             yield block
-
-
-def archive_chunks(image: Image, tags: list[str]) -> Iterator[bytes]:
-    """An archive of an image, for `docker load`. Every layer must know its `tar_size`."""
-    names = []
-    for layer in image.layers:
-        names.append(f"{layer.diff_id.removeprefix('sha256:')}/layer.tar")
-        yield from _member(names[-1], layer.tar_size, layer.tar())
-    config = f"{digest_of(image.config).removeprefix('sha256:')}.json"
-    yield from _member(config, len(image.config), iter([image.config]))
-    manifest = compact_json([{"Config": config, "RepoTags": tags, "Layers": names}])
-    yield from _member("manifest.json", len(manifest), iter([manifest]))
-    yield bytes(2 * tarfile.BLOCKSIZE)
-
-
-def _member(name: str, size: int, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    entry = tarfile.TarInfo(name)
-    entry.size = size
-    yield entry.tobuf(tarfile.USTAR_FORMAT if size < 8 << 30 else tarfile.PAX_FORMAT)
-    yield from chunks
-    yield bytes(-size % tarfile.BLOCKSIZE)

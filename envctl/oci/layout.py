@@ -1,4 +1,4 @@
-"""OCI image layouts: folders with `oci-layout`, `index.json` and `blobs/sha256`, read and written.
+"""OCI image layouts: folders with `oci-layout`, `index.json` and `blobs/sha256`, read (envctl/oci/written.py writes).
 
 OCI image specification 1.1, image-layout.md
 """
@@ -6,19 +6,15 @@ OCI image specification 1.1, image-layout.md
 from __future__ import annotations
 
 import json
-import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from envctl.errors import BadInput, Reason
 from envctl.oci.blobs import INDEXES, MANIFESTS, Blob, Packed, descriptor, file_blob, layer_of, read_all
-from envctl.oci.content import Descriptor, Image, compact_json
+from envctl.oci.content import NAME, Descriptor, Image, blob_path
 from envctl.oci.debian import architecture
-from envctl.tree import disk_errors
 
-NAME = "org.opencontainers.image.ref.name"
 LARGEST = 4 << 20  # of a manifest, as registries have it
 
 
@@ -71,62 +67,8 @@ def diff_ids_of(config: bytes) -> list[str]:
         raise BadInput("this is no container image's configuration", because=because) from None
 
 
-def write_layout(folder: Path, image: Image, name: str) -> None:
-    """Write an image as a layout into a folder that nobody else looks at yet (rename it afterwards)."""
-    blobs = [Blob(descriptor=layer.blob, chunks=layer.chunks) for layer in image.layers]
-    for blob in blobs:
-        write_blob(folder, blob)
-    write_documents(folder, image, name)
-
-
-def write_documents(folder: Path, image: Image, name: str) -> None:
-    """Write all of a layout but its layers."""
-    manifest = image.manifest()
-    found = Descriptor(media_type=json.loads(manifest)["mediaType"], digest=image.digest, size=len(manifest))
-    write_bytes(blob_path(folder, image.digest), manifest)
-    write_bytes(blob_path(folder, image.config_descriptor.digest), image.config)
-    write_index(folder, found, name)
-
-
-def write_index(folder: Path, manifest: Descriptor, name: str) -> None:
-    """Write a layout's marker and its index, which names one manifest."""
-    entry = manifest.json() | {"annotations": {NAME: re.sub(r"[^A-Za-z0-9._:@/+-]", "-", name)}}
-    write_bytes(folder / "index.json", compact_json({"schemaVersion": 2, "manifests": [entry]}))
-    write_bytes(folder / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
-
-
-def write_blob(folder: Path, blob: Blob) -> None:
-    """Write a blob under its digest; one that is there already stays."""
-    path = blob_path(folder, blob.descriptor.digest)
-    if path.is_file():
-        return
-    partial = path.with_name(f".partial-{path.name}-{os.getpid()}")
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("wb") as stream:
-                for chunk in blob.chunks():
-                    stream.write(chunk)
-            partial.replace(path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-
-
-def blob_path(folder: Path, digest: str) -> Path:
-    """Where a layout has the blob of a digest."""
-    return folder / "blobs" / "sha256" / digest.removeprefix("sha256:")
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a small file of a layout."""
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-
-
 def _blob(folder: Path, wanted: Descriptor, where: str) -> Blob:
-    return file_blob(blob_path(folder, wanted.digest), wanted, where)
+    return file_blob(folder / blob_path(wanted.digest), wanted, where)
 
 
 def _json(path: Path, where: str) -> Any:

@@ -29,38 +29,49 @@ def load(draft: Draft, names: list[str], say: Callable[[str], None]) -> Loaded:
     """Have the daemon hold the image under these names. Layers that were never made are measured on their way."""
     if daemon.has_containerd_store():
         return _into_containerd(draft, names, say)
-    identifier = _there_already(draft)
-    if identifier:
-        for name in names:
-            daemon.tag(identifier, name)
-        return Loaded(image=draft.image(), identifier=identifier, sent=0)
+    if all(part.measured for part in draft.parts) and (done := _there_already(draft.image(), names)):
+        return done
     items: list[Item] = [*draft.recipe.base.layers, *draft.parts]
-    present = _present(draft)
-    try:
-        return _send_classic(draft, items, names, present, say)
-    except HostLacks as error:
-        if not present or not _is_absent(error):
-            raise
-    say("a layer is not there after all: sending the whole image")
-    return _send_classic(draft, items, names, 0, say)
-
-
-def _there_already(draft: Draft) -> str:
-    """The id of the image in the daemon, "" when it is not there or nobody knows yet what it will be."""
-    if not all(part.measured for part in draft.parts):
-        return ""
-    identifier = draft.image().config_descriptor.digest
-    return identifier if daemon.image(identifier) else ""
-
-
-def _present(draft: Draft) -> int:
-    """How many layers, from the lowest on, the daemon has in this order: it knows a layer by what is below it."""
     known = [layer.diff_id for layer in draft.recipe.base.layers]
     for part in draft.parts:
         if part.measured is None:
             break
         known.append(part.measured.diff_id)
-    return max((_common(known, chain) for chain in daemon.chains()), default=0)
+    return _into_classic(items, known, draft.image, names, say)
+
+
+def load_image(image: Image, names: list[str], say: Callable[[str], None]) -> Loaded:
+    """The same for an image all of whose layers are known, a base for example."""
+    if done := _there_already(image, names):
+        return done
+    if daemon.has_containerd_store():
+        return _send_containerd(image, names, say)
+    known = [layer.diff_id for layer in image.layers]
+    return _into_classic(list(image.layers), known, lambda: image, names, say)
+
+
+def _there_already(image: Image, names: list[str]) -> Loaded | None:
+    """What there is to say when the daemon has the image, which then has the names too; None when it has not."""
+    for identifier in (image.config_descriptor.digest, image.digest):
+        if daemon.image(identifier) is not None:
+            for name in names:
+                daemon.tag(identifier, name)
+            return Loaded(image=image, identifier=identifier, sent=0)
+    return None
+
+
+def _into_classic(
+    items: list[Item], known: list[str], finish: Callable[[], Image], names: list[str], say: Callable[[str], None]
+) -> Loaded:
+    """Send it without the layers that are there; all of them, where they are not there after all."""
+    present = max((_common(known, chain) for chain in daemon.chains()), default=0)
+    try:
+        return _send_classic(items, finish, names, present, say)
+    except HostLacks as error:
+        if not present or not _is_absent(error):
+            raise
+    say("a layer is not there after all: sending the whole image")
+    return _send_classic(items, finish, names, 0, say)
 
 
 def _common(one: list[str], other: list[str]) -> int:
@@ -70,11 +81,11 @@ def _common(one: list[str], other: list[str]) -> int:
 
 
 def _send_classic(
-    draft: Draft, items: list[Item], names: list[str], present: int, say: Callable[[str], None]
+    items: list[Item], finish: Callable[[], Image], names: list[str], present: int, say: Callable[[str], None]
 ) -> Loaded:
     say(f"loading into Docker: {len(items) - present} of {len(items)} layers")
-    _post(docker_archive(items, names, draft.image, present))
-    image = draft.image()
+    post(docker_archive(items, names, finish, present))
+    image = finish()
     identifier = image.config_descriptor.digest
     if daemon.image(identifier) is None:
         raise HostLacks("Docker loaded something else than was sent", because=[Reason(text=f"it has no {identifier}")])
@@ -85,23 +96,23 @@ def _into_containerd(draft: Draft, names: list[str], say: Callable[[str], None])
     """The containerd store wants an OCI layout, and takes one without the blobs that its content store has."""
     draft.measure()
     image = draft.image()
-    if daemon.image(image.digest) is not None:
-        for name in names:
-            daemon.tag(image.digest, name)
-        return Loaded(image=image, identifier=image.digest, sent=0)
+    return _there_already(image, names) or _send_containerd(image, names, say)
+
+
+def _send_containerd(image: Image, names: list[str], say: Callable[[str], None]) -> Loaded:
     key = str(daemon.get("/info")["ID"]).replace(":", "").lower()
     blobs = {layer.blob.digest.removeprefix("sha256:") for layer in image.layers}
     sent_before = frozenset((read_note("daemons", key) or {}).get("blobs", [])) & blobs
     skipped = sent_before
     try:
         say(f"loading into Docker: {len(blobs) - len(skipped)} of {len(blobs)} layers")
-        _post(oci_archive(image, names, skipped))
+        post(oci_archive(image, names, skipped))
     except HostLacks as error:
         if not skipped or not _is_absent(error):
             raise
         say("a layer is not there after all: sending the whole image")
         skipped = frozenset()
-        _post(oci_archive(image, names))
+        post(oci_archive(image, names))
     write_note("daemons", key, {"blobs": sorted(blobs | sent_before)})
     if daemon.image(image.digest) is None:
         raise HostLacks(
@@ -114,7 +125,7 @@ def _is_absent(error: HostLacks) -> bool:
     return any(mark in reason.text.lower() for reason in error.because for mark in ABSENT)
 
 
-def _post(body: Iterator[bytes]) -> None:
+def post(body: Iterator[bytes]) -> None:
     """Send an archive; raises `HostLacks` with the daemon's words when it refuses."""
     with daemon.asked("POST", "/images/load?quiet=1", body) as answer:
         data = answer.read()

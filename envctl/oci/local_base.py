@@ -1,153 +1,110 @@
-"""A base that the local daemon has: its layers are saved once, and kept by digest."""
+"""A base that the local daemon has: saved once, and kept in the store as a layout, as bases of other sources are.
+
+What was made here or fetched is recognised by its digests and not saved again. An image's configuration may hold the
+time at which somebody imported it; as that is no property of the base, it is left out: the same files and settings
+have the same digest on every machine.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import posixpath
-import re
-import tempfile
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from envctl.errors import HostLacks, Reason
+from envctl.errors import HostLacks
 from envctl.oci import daemon
-from envctl.oci.base_image import BaseImage, blob_path, kept_layer, look_into
-from envctl.oci.content import compact_json, digest_of
-from envctl.oci.store import checked, place, read_note, write_note
+from envctl.oci.base_image import BaseImage
+from envctl.oci.bases import base_image, being_made, folder_of, newest, point_to, publish, stored_base, stored_bases
+from envctl.oci.blobs import packed_of
+from envctl.oci.content import Image, Layer, compact_json
+from envctl.oci.docker_archive import read_archive
+from envctl.oci.layout import read_layout
+from envctl.oci.packed_tar import pack_layer
+from envctl.oci.written import fill
 from envctl.tree import disk_errors
 
-LARGEST_DOCUMENT = 1 << 20
-DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+EPOCH = "1970-01-01T00:00:00Z"
+SETTINGS = ("architecture", "os", "variant", "config")
 
 
-def from_daemon(name: str, python: str, say: Callable[[str], None]) -> BaseImage:
-    """The daemon's image as a base for that minor version of CPython; raises `HostLacks` when there is none.
-
-    Where `name` is the digest of a base that was read before, no daemon is asked.
-    """
-    kept = read_note("base", _key(name, python)) if DIGEST.fullmatch(name) else None
-    if kept and _is_kept(kept):
-        return _as_base(kept)
+def from_daemon(name: str, say: Callable[[str], None]) -> BaseImage:
+    """The daemon's image of that name or id as a base; raises `HostLacks` when there is none."""
     found = daemon.image(name)
     if found is None:
-        do = ["make it: envctl base debian:bookworm (or debian:trixie, debian:bullseye)", "or name one it has: --base"]
+        do = ["make one: envctl base debian:bookworm (or debian:trixie, debian:bullseye)", "or name one it has: --base"]
         raise HostLacks(f"Docker has no image {name}", do=do)
-    note = read_note("base", _key(found["Id"], python))
-    if note is None or not _is_kept(note):
+    identifier = str(found["Id"])
+    known = newest(_pointer(identifier))
+    base = stored_base(known, name) if known else _recognised(identifier, name)
+    if base is None:
         say(f"reading the base {name} from Docker (once)")
-        note = _read(found["Id"], python)
-        write_note("base", _key(found["Id"], python), note)
-    if read_note("base", _key(note["digest"], python)) is None:
-        write_note("base", _key(note["digest"], python), note)
-    return _as_base(note)
+        base = base_image(read_layout(folder_of(_keep(identifier, name, say))), name)
+    if base.digest != known:
+        point_to(_pointer(identifier), base.digest)
+    return base
 
 
-def _key(digest: str, python: str) -> str:
-    return f"{digest.removeprefix('sha256:')}-{python}"
+def _pointer(identifier: str) -> str:
+    return f"docker-{identifier.removeprefix('sha256:')}"
 
 
-def _is_kept(note: dict[str, Any]) -> bool:
-    return all(blob_path(digest).is_file() for digest, _ in note["layers"])
+def _recognised(identifier: str, name: str) -> BaseImage | None:
+    """The base in the store that is the same image: by its configuration (the classic store's id) or its manifest."""
+    for digest, _ in stored_bases():
+        base = stored_base(digest, name)
+        if base and identifier in (digest, base.image.config_descriptor.digest, base.image.digest):
+            return base
+    return None
 
 
-def _as_base(note: dict[str, Any]) -> BaseImage:
-    names = ("config", "digest", "python", "interpreter", "home", "image")
-    layers = tuple(kept_layer(digest, size) for digest, size in note["layers"])
-    return BaseImage(layers=layers, folders=frozenset(note["folders"]), **{name: note[name] for name in names})
+def _keep(identifier: str, name: str, say: Callable[[str], None]) -> str:
+    """Have the daemon's image in the store; its digest comes back."""
+    with being_made(_pointer(identifier)) as folder:
+        try:
+            saved = folder / "saved.tar"
+            _save(identifier, saved)
+            image = _packed(read_archive(saved), folder, name, say)
+            fill(packed_of(image), folder, [name], say)
+            saved.unlink()
+            base_image(read_layout(folder), name)  # its layers are what they say
+            publish(folder, image.digest)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+    return image.digest
 
 
-def _read(identifier: str, python: str) -> dict[str, Any]:
-    config, digests = _save(identifier)
-    paths = [blob_path(digest) for digest in digests]
-    seen = look_into(paths, python)
-    layers = [[digest, path.stat().st_size] for digest, path in zip(digests, paths, strict=True)]
-    note = {"config": config, "digest": _identity(digests), "image": identifier, "layers": layers}
-    note |= {"interpreter": seen.interpreter}
-    note |= {"home": seen.home, "python": python, "folders": sorted(seen.folders)}
-    return note | {"python": exact_version(_as_base(note), python)}
-
-
-def _identity(digests: list[str]) -> str:
-    """A digest that is the same whenever the same files are imported: an image's id holds the time of its import."""
-    return digests[0] if len(digests) == 1 else digest_of(compact_json(digests))
-
-
-def exact_version(base: BaseImage, python: str) -> str:
-    """The patch release of the base's CPython, as it says itself."""
-    from envctl.oci import rootfs
-
-    command = [f"{base.home}/python{python}", "-V"]
-    forbidden = rootfs.why_not()
-    with tempfile.TemporaryDirectory(prefix="envctl-version-") as job:
-        if forbidden is None:
-            said = rootfs.run(rootfs.unpacked(base), Path(job), command).stdout
-        else:
-            from envctl.oci.bytecode import in_container
-
-            ask = ["-c", "import sys; print(sys.version.split()[0], file=sys.stderr)"]
-            said = in_container(Path(job), base, [command[0], *ask], forbidden)[1]
-    version = re.search(r"\d+\.\d+\.\d+\S*", said)
-    if not version or not version[0].startswith(f"{python}."):
-        raise HostLacks(f"the base's CPython {python} does not run here", because=[Reason(text=said.strip()[:200])])
-    return version[0]
-
-
-def _save(identifier: str) -> tuple[dict[str, Any], list[str]]:
-    """The image's configuration and the digests of its layers, whose tars are kept."""
-    folder = place("blobs", "")
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as scratch:
-            hashes, documents = _take_apart(identifier, Path(scratch))
-            manifest = documents["manifest.json"][0]
-            config = documents[manifest["Config"]]
-            digests = list(config["rootfs"]["diff_ids"])
-            for name, digest in zip(manifest["Layers"], digests, strict=True):
-                path, found = hashes[name]
-                if found != digest:
-                    because = [Reason(text=f"{name} has sha256 {found}, its configuration says {digest}")]
-                    raise HostLacks(f"Docker's copy of {identifier} is damaged", because=because)
-                path.chmod(0o644)
-                if path.exists():
-                    path.replace(blob_path(digest))
-                checked(blob_path(digest), digest.removeprefix("sha256:"), f"the layer {digest}")
-    return config, digests
-
-
-def _take_apart(identifier: str, scratch: Path) -> tuple[dict[str, tuple[Path, str]], dict[str, Any]]:
-    """The layers of a saved image (name -> file here, digest) and its JSON documents, read from the daemon's stream."""
-    import tarfile
-
-    files: dict[str, tuple[Path, str]] = {}
-    documents: dict[str, Any] = {}
-    links: dict[str, str] = {}
+def _save(identifier: str, path: Path) -> None:
     with daemon.asked("GET", f"/images/{identifier}/get") as answer:
         if answer.status >= 400:
             raise daemon.refused(answer.read())
-        with tarfile.open(fileobj=answer, mode="r|", bufsize=1 << 20) as archive:
-            for number, member in enumerate(archive):
-                if member.issym():  # a layer that is there twice
-                    links[member.name] = posixpath.normpath(posixpath.join(member.name, "..", member.linkname))
-                elif stream := archive.extractfile(member):
-                    files[member.name] = _copy(stream, scratch / str(number))
-                    documents |= _document(member.name, files[member.name][0])
-    return files | {name: files[target] for name, target in links.items() if target in files}, documents
+        with disk_errors(path), path.open("wb") as stream:
+            shutil.copyfileobj(answer, stream, 1 << 20)
 
 
-def _document(name: str, path: Path) -> dict[str, Any]:
-    """A small file that is JSON."""
-    try:
-        return {name: json.loads(path.read_bytes())} if path.stat().st_size < LARGEST_DOCUMENT else {}
-    except ValueError:
-        return {}
+def _packed(saved: Image, folder: Path, name: str, say: Callable[[str], None]) -> Image:
+    """The image with its layers compressed, and without the times in its configuration."""
+    layers = []
+    for number, layer in enumerate(saved.layers, start=1):
+        say(f"{name}: packing layer {number} of {len(saved.layers)}")
+        layers.append(pack_layer(folder, _writer(layer), name))
+    return Image(config=_timeless(saved.config), layers=tuple(layers))
 
 
-def _copy(stream: IO[bytes], path: Path) -> tuple[Path, str]:
-    digest = hashlib.sha256()
-    with path.open("wb") as out:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-            out.write(block)
-    return path, f"sha256:{digest.hexdigest()}"
+def _writer(layer: Layer) -> Callable[[IO[bytes]], None]:
+    def write(target: IO[bytes]) -> None:
+        for block in layer.chunks():
+            target.write(block)
+
+    return write
+
+
+def _timeless(config: bytes) -> bytes:
+    """The configuration as it is where its time is that of all bases made here, else what it says without history."""
+    found: dict[str, Any] = json.loads(config)
+    if found.get("created") == EPOCH:
+        return config
+    kept = {name: found[name] for name in SETTINGS if found.get(name)}
+    return compact_json(kept | {"created": EPOCH, "rootfs": found["rootfs"]})

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from envctl.errors import BadInput, Reason
-from envctl.oci.blobs import Blob, Packed
-from envctl.oci.content import MANIFEST, Image, digest_of
+from envctl.oci.blobs import Blob, Packed, packed_of
+from envctl.oci.content import Image, digest_of
 from envctl.oci.reference import Reference
 from envctl.oci.registry import Registry
 from envctl.oci.threads import side_by_side
@@ -28,10 +28,7 @@ class Pushed:
 
 def push(ref: Reference, image: Image, say: Say, *, insecure: bool = False, patience: Patience | None = None) -> Pushed:
     """Have an image in a registry under the reference. Raises `HostLacks`, `BadInput`, `JobFailed`."""
-    layers = tuple(Blob(descriptor=each.blob, chunks=each.chunks, origin=each.origin) for each in image.layers)
-    config = Blob(descriptor=image.config_descriptor, chunks=lambda: iter([image.config]))
-    stored = Packed(manifest=image.manifest(), media_type=MANIFEST, config=config, layers=layers)
-    return push_packed(ref, stored, say, insecure=insecure, patience=patience)
+    return push_packed(ref, packed_of(image), say, insecure=insecure, patience=patience)
 
 
 def push_packed(

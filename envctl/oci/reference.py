@@ -59,17 +59,23 @@ def parse(text: str) -> Reference:
     name, _, digest = text.partition("@")
     if digest and not is_digest(digest):
         raise _bad(text, f"{digest!r} is no sha256 digest")
-    first, slash, rest = name.partition("/")
-    has_host = bool(slash) and (any(mark in first for mark in ".:[") or first == "localhost")
-    host, path = (first, rest) if has_host else (_default(text), name)
+    first, _, rest = name.partition("/")
+    hosted = has_host(text)
+    host, path = (first, rest) if hosted else (_default(text), name)
     path, _, tag = path.partition(":")
-    path = path if has_host or "/" in path else f"library/{path}"  # as Docker reads names without a slash
+    path = path if hosted or "/" in path else f"library/{path}"  # as Docker reads names without a slash
     for value, pattern, noun in ((host, HOST, "host"), (path, REPOSITORY, "repository")):
         if not pattern.fullmatch(value):
             raise _bad(text, f"{value!r} is no {noun}" + (" (lower case only)" if value != value.lower() else ""))
     if (tag or ":" in name.removeprefix(first)) and not TAG.fullmatch(tag):
         raise _bad(text, f"{tag!r} is no tag")
     return Reference(registry=host, repository=path, tag=tag, digest=digest)
+
+
+def has_host(text: str) -> bool:
+    """Whether a reference names its registry."""
+    first, slash, _ = text.partition("@")[0].partition("/")
+    return bool(slash) and (any(mark in first for mark in ".:[") or first == "localhost")
 
 
 def _bad(text: str, why: str) -> BadInput:

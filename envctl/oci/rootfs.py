@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import subprocess
 import tarfile
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 from envctl.errors import HostLacks, Reason
 from envctl.index import die_with_parent
 from envctl.oci.base_image import BaseImage
 from envctl.oci.content import Layer
 from envctl.oci.store import new_folder, place
+from envctl.oci.survey import TarStream, members
 
 WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"
 MOST_LINKS = 40
@@ -57,31 +57,13 @@ def _namespaces() -> list[str]:
 
 def _unpack(layer: Layer, root: Path) -> None:
     """Put a layer's files over those that are there. Devices are left out, owners are the caller."""
-    with tarfile.open(fileobj=io.BufferedReader(_Reader(layer), 1 << 20), mode="r|") as archive:
-        for member in archive:
-            _put(archive, member, root)
+    stream = TarStream(layer.tar())
+    for member, content in members(stream):
+        _put(member, content, root)
+    stream.finish(layer.diff_id)
 
 
-class _Reader(io.RawIOBase):
-    """A layer's blocks as a file that can be read once."""
-
-    def __init__(self, layer: Layer) -> None:
-        self.blocks = layer.tar()
-        self.rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill the buffer with what is there."""
-        if not self.rest:
-            self.rest = memoryview(next(self.blocks, b""))
-        count = min(len(buffer), len(self.rest))
-        buffer[:count], self.rest = self.rest[:count], self.rest[count:]
-        return count
-
-
-def _put(archive: tarfile.TarFile, member: tarfile.TarInfo, root: Path) -> None:
+def _put(member: tarfile.TarInfo, content: IO[bytes] | None, root: Path) -> None:
     folder, name = _inside(root, os.path.dirname(member.name)), os.path.basename(member.name.rstrip("/"))  # noqa: PTH119, PTH120
     if member.name.rstrip("/") in ("", "."):
         return
@@ -104,10 +86,9 @@ def _put(archive: tarfile.TarFile, member: tarfile.TarInfo, root: Path) -> None:
             linked = member.linkname
             path.hardlink_to(_inside(root, os.path.dirname(linked)) / os.path.basename(linked))  # noqa: PTH119, PTH120
         else:
-            stream = archive.extractfile(member)
-            assert stream
+            assert content
             with path.open("wb") as out:
-                shutil.copyfileobj(stream, out)
+                shutil.copyfileobj(content, out)
             path.chmod(0o755 if member.mode & 0o111 else 0o644)
 
 

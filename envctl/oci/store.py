@@ -1,12 +1,13 @@
 """The folder of things that images are made of: <cache>/store. What has a final name there is whole.
 
 store/wheels/<sha256>.whl    wheels by hash
+store/named/<sha256>/        a link to that wheel under its own name
 store/seen/<sha256>.json     size, time and inode of a file when its hash was last computed
 store/bytecode/<key>/        a wheel's modules compiled by one interpreter, as zip files
 store/layers/<key>.json      what a layer comes to (digests and sizes); its bytes are made anew from the wheels
 store/images/<key>.json      the layers of an image
 store/parts/<key>.json       the Debian packages of a base, with their licences
-store/base/<image id>.json   what envctl needs to know of a base image; store/blobs/<digest> its layers
+store/bases/<digest>/        a base as an OCI layout (envctl/oci/bases.py)
 store/rootfs/<key>/          a base unpacked, for its interpreter
 store/trees/<key>/           a wheel unpacked as it stands in an image
 """

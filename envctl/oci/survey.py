@@ -1,4 +1,4 @@
-"""What stands in an image's layers: its CPython, its Debian packages, and how long each layer's tar is.
+"""What stands in an image's layers: its CPythons, its Debian packages, and how long each layer's tar is.
 
 Every layer is read once; on the way its tar is checked against the digest that the configuration gives.
 """
@@ -16,9 +16,8 @@ from typing import IO, Any
 from envctl.errors import BadInput, JobFailed, Reason
 from envctl.oci.blobs import BLOCK
 from envctl.oci.content import Layer
-from envctl.oci.debian import DebianPackage, installed
+from envctl.oci.debian import InstalledPackage, installed, tells_packages
 
-STATUS = "var/lib/dpkg/status"
 PYTHON = re.compile(r"(.*/)?(bin/python3(\.\d+)?|lib[^/]*/(.*/)?libpython3\.\d+\.so(\.[\d.]+)?)")
 # CPython's PY_VERSION is a string constant of the file that holds the compiler: the program, or its shared library
 VERSION = re.compile(rb"\0(3\.\d+\.\d+)\+?\0")
@@ -27,12 +26,27 @@ MOST_LINKS = 40
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Survey:
-    """CPython's exact version and the SHA-256 of the file that holds its compiler ("" where there is none)."""
+class Interpreter:
+    """A CPython: its exact version, the SHA-256 of the file that holds its compiler, and the folder of its program."""
 
-    python: str
-    interpreter: str
-    packages: tuple[DebianPackage, ...]
+    version: str
+    sha256: str
+    home: str
+
+    @property
+    def minor(self) -> str:
+        """Its minor version: 3.11."""
+        return ".".join(self.version.split(".")[:2])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Survey:
+    """The CPythons on the image's PATH, the one that `python3` means first; Debian's packages; the outermost folders;
+    the tars' sizes by digest."""
+
+    interpreters: tuple[Interpreter, ...]
+    packages: tuple[InstalledPackage, ...]
+    folders: tuple[str, ...]
     tar_sizes: dict[str, int]
 
 
@@ -42,7 +56,8 @@ class _Tree:
 
     links: dict[str, str] = field(default_factory=dict)
     pythons: dict[str, tuple[str, str]] = field(default_factory=dict)  # path -> version (or ""), SHA-256
-    status: str = ""
+    status: dict[str, str] = field(default_factory=dict)
+    folders: dict[str, None] = field(default_factory=dict)
 
 
 def survey(layers: tuple[Layer, ...], config: dict[str, Any]) -> Survey:
@@ -53,8 +68,12 @@ def survey(layers: tuple[Layer, ...], config: dict[str, Any]) -> Survey:
         for member, content in members(stream):
             _note(tree, member, content)
         sizes[layer.diff_id] = stream.finish(layer.diff_id)
-    version, digest = _python(tree, config)
-    return Survey(python=version, interpreter=digest, packages=installed(tree.status), tar_sizes=sizes)
+    return Survey(
+        interpreters=tuple(_interpreters(tree, config)),
+        packages=installed(tree.status),
+        folders=tuple(sorted(tree.folders)),
+        tar_sizes=sizes,
+    )
 
 
 class TarStream:
@@ -123,15 +142,18 @@ def _note(tree: _Tree, member: tarfile.TarInfo, content: IO[bytes] | None) -> No
         tree.links[path] = member.linkname
     elif member.islnk() and PYTHON.fullmatch(path):
         tree.links[path] = f"/{path_of(member.linkname)}"
-    elif content and path == STATUS:
-        tree.status = content.read().decode(errors="replace")
+    elif member.isdir() and path and "/" not in path:
+        tree.folders[path] = None
+    elif content and tells_packages(path):
+        tree.status[path] = content.read().decode(errors="replace")
     elif content and PYTHON.fullmatch(path):
         tree.links.pop(path, None)
         tree.pythons[path] = _version_and_digest(content)
 
 
 def _forget(tree: _Tree, path: str, *, itself: bool) -> None:
-    for known in (tree.links, tree.pythons):
+    known: dict[str, Any]
+    for known in (tree.links, tree.pythons, tree.status, tree.folders):
         for each in [each for each in known if each.startswith(f"{path}/") or (itself and each == path)]:
             known.pop(each)
 
@@ -146,15 +168,28 @@ def _version_and_digest(content: IO[bytes]) -> tuple[str, str]:
     return version, digest.hexdigest()
 
 
-def _python(tree: _Tree, config: dict[str, Any]) -> tuple[str, str]:
-    """The first python3 on the image's PATH; where it is a stub, the library that it loads."""
+def _interpreters(tree: _Tree, config: dict[str, Any]) -> Iterator[Interpreter]:
+    """Every CPython in the folders of the image's PATH, in their order, each minor version once."""
     variables = (config.get("config") or {}).get("Env") or []
     search = next((each[5:] for each in variables if each.startswith("PATH=")), USUAL_PATH)
-    for folder in search.split(":"):
-        path = _resolved(tree, f"{folder}/python3")
-        if path in tree.pythons:
-            return _with_version(tree, path)
-    return "", ""
+    seen = set()
+    for folder in [_resolved(tree, each) for each in search.split(":")]:
+        for path in _programs(tree, folder):
+            version, digest = _with_version(tree, path) if path in tree.pythons else ("", "")
+            home = posixpath.dirname(path)
+            found = Interpreter(version=version, sha256=digest, home=f"/{home}")
+            # an environment's link names its minor version: that name must be there
+            if version and found.minor not in seen and f"{home}/python{found.minor}" in (*tree.pythons, *tree.links):
+                seen.add(found.minor)
+                yield found
+
+
+def _programs(tree: _Tree, folder: str) -> list[str]:
+    """The programs in a folder whose names are a CPython's, links followed; `python3` first, then the newest."""
+    named = [path for path in (*tree.pythons, *tree.links) if posixpath.dirname(path) == folder]
+    names = [posixpath.basename(path) for path in named if PYTHON.fullmatch(path)]
+    ranked = sorted(names, key=lambda name: (name != "python3", [-int(part) for part in name.split(".")[1:]], name))
+    return [_resolved(tree, f"{folder}/{name}") for name in ranked if name.startswith("python3")]
 
 
 def _with_version(tree: _Tree, path: str) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from envctl.aliases import Indexes
@@ -32,7 +33,27 @@ def bring(
         with disk_errors(scratch):
             scratch.mkdir(parents=True, exist_ok=True)
         fetch(wanted, lock.python, lock.platform, indexes, _move, scratch=scratch, offline=offline, say=say)
-    return {each.sha256: checked(path_of(each), each.sha256, f"the wheel {each.file}") for each in lock.packages}
+    return {each.sha256: whole(each) for each in lock.packages}
+
+
+def whole(package: LockedPackage) -> Path:
+    """A kept wheel that has its hash; raises `HostLacks` for one that was damaged."""
+    return checked(path_of(package), package.sha256, f"the wheel {package.file}")
+
+
+def named(package: LockedPackage) -> Path:
+    """A folder that holds the kept wheel alone, under its own name: uv reads what a wheel is from that.
+
+    The folder is the same each time, so that uv unpacks a wheel once for all environments.
+    """
+    path, folder = whole(package), place("named", package.sha256)
+    link = folder / package.file
+    if not link.is_symlink():
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):  # another envctl was faster
+                link.symlink_to(os.path.relpath(path, folder))
+    return folder
 
 
 def missing(lock: Lock) -> list[LockedPackage]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from envctl.errors import BadInput, HostLacks, Reason
 from envctl.oci.archive import docker_archive, layout_files
+from envctl.oci.blobs import Packed, packed_of
 from envctl.oci.content import Image
 from envctl.oci.store import new_file, new_folder
 from envctl.tree import disk_errors, sha256_of
@@ -22,18 +23,19 @@ def write_layout(image: Image, folder: Path, names: list[str], say: Callable[[st
             do = ["name a folder that is not there yet"]
             raise BadInput(f"{folder} holds something else than an OCI layout", do=do)
         with disk_errors(folder):
-            _fill(image, folder, names, say)
+            fill(packed_of(image), folder, names, say)
         return
     if folder.is_dir():
         with disk_errors(folder):
             folder.rmdir()
     with new_folder(folder) as partial:
-        _fill(image, partial, names, say)
+        fill(packed_of(image), partial, names, say)
 
 
-def _fill(image: Image, folder: Path, names: list[str], say: Callable[[str], None]) -> None:
-    """Every file under its name only when it is whole; the index, which makes an image of them, last."""
-    for number, (path, size, chunks) in enumerate(layout_files(image, names)):
+def fill(stored: Packed, folder: Path, names: list[str], say: Callable[[str], None]) -> None:
+    """Write a layout into a folder: every file under its name only when it is whole; the index, which makes an image of
+    them, last. Blobs that are there are kept when they are right."""
+    for number, (path, size, chunks) in enumerate(layout_files(stored, names)):
         say(f"writing blobs: {number}, {size >> 20} MiB")
         final = folder / path
         if final.is_file() and path.startswith("blobs/") and sha256_of(final) == final.name:

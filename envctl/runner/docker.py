@@ -7,11 +7,12 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from envctl.aliases import Indexes
 from envctl.environment import Environment, find_or_stage
@@ -22,6 +23,9 @@ from envctl.oci import PREFIX
 from envctl.runner import VARIABLES, WORKER
 from envctl.runner.outcome import outcome, write_reproduce
 from envctl.spec import Base, base_for, bases
+
+if TYPE_CHECKING:
+    from envctl.oci.base_image import BaseImage
 
 PING_SECONDS = 3
 CALL_SECONDS = 120  # a busy daemon takes its time to make a container
@@ -37,6 +41,8 @@ class DockerRunner:
     def __init__(self) -> None:
         self.running: set[str] = set()  # names of containers
         self.stopped = False
+        self.loading = threading.Lock()  # target and reference want the same base at the same time
+        self.images: dict[str, str] = {}  # Python -> id of the base that environments for it stand on
 
     @cached_property
     def client(self) -> Any:
@@ -45,10 +51,12 @@ class DockerRunner:
         return docker.from_env(timeout=PING_SECONDS)
 
     @cached_property
-    def present(self) -> dict[str, str]:
-        """The bases that this daemon has: tag -> image id."""
-        tags = {tag: image.id for image in self.client.images.list() for tag in image.tags}
-        return {base.tag: tags[base.tag] for base in bases() if base.tag in tags}
+    def present(self) -> frozenset[str]:
+        """The names of the bases that are here: in the store, or in this daemon under their tags."""
+        from envctl.oci.bases import newest, stored_base
+
+        tags = {tag for image in self.client.images.list() for tag in image.tags}
+        return frozenset(each.name for each in bases() if each.tag in tags or stored_base(newest(each.name)))
 
     def why_not(self) -> str | None:
         if not _may_answer():
@@ -65,17 +73,25 @@ class DockerRunner:
         return None
 
     def pythons(self) -> dict[str, str]:
-        return {base.python: base.tag for base in bases() if base.tag in self.present}
+        return {base.python: base.tag for base in bases() if base.name in self.present}
 
     def glibc(self, python: str) -> str | None:
         base = base_for(python)
         return base.glibc if base else None
 
     def environment(self, lock: Lock, indexes: Indexes, *, offline: bool, say: Callable[[str], None]) -> Environment:
-        from envctl.oci.local_base import from_daemon
-
-        base = from_daemon(_base(lock).tag, lock.python, say)
+        base = self._base_in_docker(_base(lock), say)
         return find_or_stage(lock, base, indexes, offline=offline, say=say)
+
+    def _base_in_docker(self, base: Base, say: Callable[[str], None]) -> BaseImage:
+        """The base that is here; the daemon has it afterwards, without being asked to save what the store has."""
+        from envctl.image import here, in_docker
+
+        with self.loading:
+            found = here(base, say)
+            if base.python not in self.images:
+                self.images[base.python] = in_docker(base, found, say)
+        return found
 
     def run(self, job: Job, environment: Environment) -> Result:
         from docker.errors import APIError
@@ -101,7 +117,10 @@ class DockerRunner:
 
     def _image(self, environment: Environment) -> str:
         """The image to start: the environment's own, else the base that it is mounted into."""
-        return environment.image or self.present[_base(environment.lock).tag]
+        python = environment.lock.python
+        if not environment.image and python not in self.images:
+            self._base_in_docker(_base(environment.lock), _silent)
+        return environment.image or self.images[python]
 
     def _start(self, name: str, image: str, inside: list[str], options: dict[str, Any]) -> Any:
         from docker.errors import APIError
@@ -177,6 +196,10 @@ def _base(lock: Lock) -> Base:
     if base is None:
         raise HostLacks(f"no base image brings CPython {lock.python}", do=["use --runner local"])
     return base
+
+
+def _silent(_text: str) -> None:
+    """Say nothing."""
 
 
 def _user() -> str:

@@ -1,4 +1,4 @@
-"""`envctl build`: a lock (a file, or what the pins resolve to) and a base -> an image, computed, written or loaded."""
+"""`envctl build`: a lock (of a file or of pins) and a base -> an image, computed, written, loaded or pushed."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envctl import lock as locks
 from envctl.errors import BadInput, HostLacks, Reason
 from envctl.lock import Lock
 from envctl.lockfile import LockedBase
-from envctl.oci import load, local_base, written
+from envctl.oci import load, written
 from envctl.oci.assemble import Draft, Recipe
 from envctl.oci.base_image import BaseImage
 from envctl.oci.content import Image
 from envctl.oci.push import Pushed, push
 from envctl.oci.reference import parse
-from envctl.spec import base_for, bases
 from envctl.workflow.ask import Listener
+from envctl.workflow.build_base import Wish, base_for_lock
 
 if TYPE_CHECKING:
     from envctl.workflow.ask import Ask
@@ -27,13 +26,12 @@ if TYPE_CHECKING:
 KINDS = ("oci", "docker-archive")
 # Docker's grammar of a name with its tag; upper case is for tags only
 NAME = re.compile(r"(?=.{1,255}$)([a-z0-9.-]+(:\d+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*(:[\w][\w.-]{0,127})?", re.ASCII)
-PLAIN = re.compile(r"[\w.+!-]+\.whl", re.ASCII)
-DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
-    """What shall come of a build (names, `oci:DIR` or `docker-archive:FILE`, an image in Docker), and from what."""
+    """What shall come of a build (names, `oci:DIR` or `docker-archive:FILE`, an image in Docker or a registry), from
+    what: `locked` is the base that the lock names, `base` where else it, or any, may be taken from."""
 
     names: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
@@ -93,8 +91,13 @@ def draft_of(lock: Lock, order: Order, listener: Listener) -> Draft:
 
 
 def base_of(lock: Lock, order: Order, listener: Listener) -> BaseImage:
-    """The base that the order says, or the one that this machine has for the lock's Python."""
-    return local_base.from_daemon(order.base or base_name(lock), lock.python, listener.say)
+    """The base that the order says, the lock names, or this machine has for the lock's Python."""
+    from envctl.aliases import read_indexes
+    from envctl.debian import ALIAS
+
+    mirror = read_indexes(list(order.index)).addresses.get(ALIAS, "")
+    wish = Wish(given=order.base, mirror=mirror, offline=order.offline, insecure=order.insecure)
+    return base_for_lock(order.locked, lock.python, wish, listener.say)
 
 
 def bring(lock: Lock, order: Order, listener: Listener) -> dict[str, Path]:
@@ -122,18 +125,6 @@ def _built(draft: Draft, image: Image, **more: object) -> Built:
     return Built(lock=draft.recipe.lock, base=draft.recipe.base, image=image, layers=layers, **more)  # type: ignore[arg-type]
 
 
-def base_name(lock: Lock) -> str:
-    """The tag of the base that brings the lock's Python; raises `BadInput` when none does."""
-    base = base_for(lock.python)
-    if base is None:
-        do = [
-            f"bases bring CPython {', '.join(each.python for each in bases())}",
-            "or name an image that has it: --base",
-        ]
-        raise BadInput(f"no base brings CPython {lock.python}", do=do)
-    return base.tag
-
-
 def default_name(lock: Lock) -> str:
     """The name an image gets in Docker when none was given."""
     return f"envctl:{lock.digest[:12]}"
@@ -152,20 +143,6 @@ def _checked_name(name: str) -> str:
     if not NAME.fullmatch(name):
         raise BadInput(f"--tag {name!r} is not a name for an image", do=["for example --tag models/openvino:2026.4"])
     return name
-
-
-def read_lock(path: Path) -> Lock:
-    """The lock in a file; raises `BadInput` for what is none."""
-    do = ["make one: envctl build without LOCK resolves pins; a lock lies in every environment (lock.json)"]
-    try:
-        lock = locks.parse(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise BadInput(f"{path} is not a lock", because=[Reason(text=str(error) or repr(error))], do=do) from error
-    for package in lock.packages:
-        if not PLAIN.fullmatch(package.file) or not DIGEST.fullmatch(package.sha256):
-            reason = Reason(text=f"{package.name}: {package.file!r}, sha256 {package.sha256!r}", source=str(path))
-            raise BadInput(f"{path} is not a lock", because=[reason], do=do)
-    return lock
 
 
 def resolved(ask: Ask, listener: Listener) -> Lock:

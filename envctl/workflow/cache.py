@@ -22,6 +22,10 @@ from envctl.tree import cache_root
 
 STORE = "store"
 HIDDEN = ".removing-"
+UNFINISHED = (".partial-", HIDDEN)
+FETCHING = "wheels-"  # as an older envctl named the folder that it fetched wheels into
+GUARD = ".lock-"  # of a base: `.lock-KEY` is held by whoever fills `.partial-KEY`
+DAY = 24 * 3600.0
 HASH = re.compile(r"(?:sha256[-:_])?([0-9a-f]{24,64})(?![0-9a-f])")
 
 
@@ -72,22 +76,26 @@ def _folders(folder: Path) -> list[Path]:
 
 def _entries(kind: str, folder: Path, names: dict[str, str], seen: set[tuple[int, int]]) -> Iterator[Entry]:
     for path in sorted(folder.iterdir()):
-        if path.suffix == ".lock" and path.is_file():  # a guard: whoever makes the entry beside it holds it
-            continue
-        size, used = _size_and_use(path, seen)
-        partial = ".partial-" in path.name or path.name.startswith(HIDDEN)
+        if (path.suffix == ".lock" or path.name.startswith(GUARD)) and path.is_file():
+            continue  # a guard: whoever makes the entry beside it holds it
+        partial = any(mark in path.name for mark in UNFINISHED) or (path.name.startswith(FETCHING) and path.is_dir())
+        size, used = _size_and_use(path, seen, whole=partial)
         yield Entry(kind=kind, path=path, size=size, used=used, users=_users(path, names), partial=partial)
 
 
-def _size_and_use(path: Path, seen: set[tuple[int, int]]) -> tuple[int, float]:
-    """Bytes, and the last time that it was made or found: an environment's lock.json says it, else the entry itself."""
-    size = 0
+def _size_and_use(path: Path, seen: set[tuple[int, int]], *, whole: bool) -> tuple[int, float]:
+    """Bytes, and the last time that it was made or found: an environment's lock.json says it, else the entry itself;
+    with `whole`, whatever in it was written last."""
+    size, written = 0, 0.0
     for each in [path, *(Path(base, name) for base, _, files in os.walk(path) for name in files)]:
         with suppress(OSError):
             status = each.lstat()
+            written = max(written, status.st_mtime) if whole else 0.0
             if (status.st_dev, status.st_ino) not in seen and not each.is_dir():
                 seen.add((status.st_dev, status.st_ino))
                 size += status.st_size
+    if whole:
+        return size, written
     stamp = path / "lock.json"
     with suppress(OSError):
         return size, (stamp if stamp.is_file() else path).stat().st_mtime
@@ -119,14 +127,15 @@ def prune(
 ) -> tuple[list[Entry], list[Entry]]:
     """What was (with `dry_run`: would be) removed, and what had to stay because somebody is making it.
 
-    Entries that nobody used for `seconds`, without the `keep` last used of each kind; and what was never finished.
+    Entries that nobody used for `seconds`, without the `keep` last used of each kind; and what was never finished and
+    has not been written to for a day.
     """
     old: list[Entry] = []
     busy: list[Entry] = []
     rank: dict[str, int] = {}
     for entry in entries(kind):
         rank[entry.kind] = rank.get(entry.kind, 0) + (not entry.partial)
-        aged = time.time() - entry.used >= seconds
+        aged = time.time() - entry.used >= (min(seconds, DAY) if entry.partial else seconds)
         if not (aged and (entry.partial or rank[entry.kind] > keep)):
             continue
         if not dry_run and rank.get(f"said {entry.kind}") is None:
@@ -141,7 +150,8 @@ def remove(entry: Entry) -> bool:
     """Take an entry away, whole: it has another name before its first file goes. False where somebody is making it."""
     from filelock import FileLock, Timeout
 
-    guard = entry.path.with_name(f"{entry.name.partition('.partial-')[0]}.lock")
+    name, mark, key = entry.name.partition(".partial-")
+    guard = entry.path.with_name(f"{name}.lock" if name or not mark else f"{GUARD}{key}")
     try:
         with FileLock(guard, timeout=0) if guard.exists() else nullcontext():
             _take_away(entry.path)

@@ -80,7 +80,7 @@ def verify_image(question: Question, listener: Listener) -> Answer:
 def _expected(locked: Locked, order: Order, found: Found, listener: Listener) -> Draft:
     """What the lock comes to, measured."""
     revision = order.revision or found.labels.get(REVISION, "")
-    draft = draft_of(locked.lock, replace(order, revision=revision), listener)
+    draft = draft_of(locked.lock, replace(order, revision=revision, locked=order.locked or locked.base), listener)
     draft.measure()
     return draft
 
