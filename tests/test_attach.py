@@ -158,6 +158,7 @@ def test_a_layout_written_again_has_its_papers_once_and_without_them_none(
     assert documents_of(out, done["manifest"]) == ()
 
 
+@pytest.mark.slow
 def test_podman_takes_the_image_by_its_name(order: Order, cache: Path, tmp_path: Path) -> None:
     """Without one it wants to know which of the entries is meant (docs/papers.md)."""
     podman = shutil.which("podman")
