@@ -58,7 +58,8 @@ def verify_image(
         from envctl.workflow import verify_image as work
         from envctl.workflow.build import Order
 
-        order = Order(base=base, revision=revision, folders=tuple(wheels), index=tuple(index), offline=offline)
+        given = {"base": base, "revision": revision, "insecure": insecure, "offline": offline}
+        order = Order(folders=tuple(wheels), index=tuple(index), **given)  # type: ignore[arg-type]
         question = work.Question(
             image=image, lock=lock, target=target, order=order, insecure=insecure, smoke=smoke
         )  # fmt: skip
