@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -23,8 +22,6 @@ from envctl.versions import Condition
 
 TABLES = ("requires", "gpu", "ptx", "beside", "contradicts")
 KEPT = 50  # compilations of each component
-DAY = 24 * 3600
-HASH_ALONE = re.compile(r"[0-9a-f]{64}\.json")
 PLAIN = ("name", "title", "kind", "packages", "unless", "implies", "distribution")
 
 
@@ -32,27 +29,26 @@ def read_component(path: Path) -> Component:
     """The component described by one TOML file; raises `MatrixError` when the file breaks the format."""
     content = path.read_bytes()
     key = hashlib.sha256(_readers() + path.name.encode() + content).hexdigest()
-    kept = cache_root() / "matrix" / f"{path.stem}.{key}.json"
+    kept = cache_root() / "matrix" / path.stem / f"{key}.json"
     with suppress(OSError, ValueError, KeyError, TypeError):  # not there, or not whole: the file itself is read
         return _component(json.loads(kept.read_bytes()))
     component = parse_component(path, content)
     with suppress(HostLacks):  # no room or no right to keep it: then it is read again next time
         write_whole(kept, json.dumps(_data(component)))
-        _forget_old(kept.parent, path.stem)
+        _forget_old(kept.parent)
     return component
 
 
-def _forget_old(folder: Path, stem: str) -> None:
-    """Keep what the newest compilations of a component made; nothing else would ever remove what an edit left behind.
+def _forget_old(folder: Path) -> None:
+    """Keep the newest compilations of a component; nothing else would ever remove what an edit left behind.
 
-    Files named by their hash alone are an older envctl's, which makes them again when it needs them.
+    Each component has a folder of its own: to list some dozens costs nothing. Files beside them are an older envctl's.
     """
     with suppress(OSError):  # another envctl is at it too
-        files = [(each.stat().st_mtime, each.name) for each in os.scandir(folder)]
-        own = sorted((entry for entry in files if entry[1].startswith(f"{stem}.")), reverse=True)
-        before = [(time, name) for time, name in files if HASH_ALONE.fullmatch(name) and time < own[0][0] - DAY]
-        for _, name in [*own[KEPT:], *before]:
-            (folder / name).unlink()
+        own = sorted((each.stat().st_mtime, each.path) for each in os.scandir(folder))
+        older = [each.path for each in os.scandir(folder.parent) if each.is_file() and each.name.endswith(".json")]
+        for path in [*(path for _, path in own[:-KEPT]), *older]:
+            Path(path).unlink()
 
 
 @cache

@@ -159,23 +159,18 @@ def test_every_base_brings_a_python_of_its_own() -> None:
 
 
 def test_only_the_newest_compilations_of_a_component_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that is edited again and again; those of other components, and of a name that begins alike, stay."""
+    """A file that is edited again and again; those of other components stay, an older envctl's go."""
     monkeypatch.setenv("ENVCTL_CACHE", str(tmp_path / "cache"))
-    text = next(payload("matrices").glob("openvino.toml")).read_text()
-    folder = tmp_path / "cache" / "matrix"
-    folder.mkdir(parents=True)
-    others = [folder / f"openvino-x.{'a' * 64}.json", folder / f"{'b' * 64}.json"]
-    older = folder / f"{'c' * 64}.json"  # as an envctl before wrote them
-    for path in [*others, older]:
+    folder = tmp_path / "cache" / "matrix" / "openvino"
+    other, older = folder.parent / "openvino-x" / "a.json", folder.parent / "b.json"
+    for path in (other, older, *(folder / f"{number:064}.json" for number in range(compiled.KEPT))):
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}")
-    os.utime(older, (1, 1))
-    for number in range(compiled.KEPT):
-        (folder / f"openvino.{number:064}.json").write_text("{}")
-        os.utime(folder / f"openvino.{number:064}.json", (number, number))
+        os.utime(path, (int(path.stem, 16), int(path.stem, 16)))
     source = tmp_path / "openvino.toml"
-    source.write_text(text)
+    source.write_text((payload("matrices") / "openvino.toml").read_text())
     first = read_component(source)
-    kept = sorted(path.name for path in folder.glob("openvino.*.json"))
-    assert len(kept) == compiled.KEPT and f"openvino.{0:064}.json" not in kept
-    assert all(path.exists() for path in others) and not older.exists()
-    assert read_component(source) == first and sorted(path.name for path in folder.glob("openvino.*.json")) == kept
+    kept = sorted(folder.iterdir())
+    assert len(kept) == compiled.KEPT and folder / f"{0:064}.json" not in kept
+    assert other.exists() and not older.exists()
+    assert read_component(source) == first and sorted(folder.iterdir()) == kept
