@@ -19,7 +19,14 @@ from envctl.errors import BadInput
 
 ROOT = Path(__file__).resolve().parent.parent
 RULES = load_rules()
-# checks that the doctor is to get; the last two are named by rules, and nobody builds them yet
+LOGS = Path(__file__).resolve().parent / "symptoms"
+RULE = 'id="a"\ncause="c"\nseverity="{}"\nevidence="{}"\nfix={}\nline=["long"]\nscore=1\nexamples=["z"]'
+EXAMPLES = [(rule, example) for rule in RULES for example in rule.examples]
+
+
+def explained(log: str | bytes, host: dict[str, str | None] | None = None) -> list[Cause]:
+    """What envctl makes of a log."""
+    content = log if isinstance(log, bytes) else log.encode()
     return causes(RULES, scan(io.BytesIO(content), RULES).hits, host or {})
 
 
