@@ -234,6 +234,7 @@ def test_what_docker_has_from_here_is_recognised_and_not_saved_again(docker_base
     assert daemon.image(docker_base)["Id"] == runner.images["3.11"] == base.image.config_descriptor.digest  # type: ignore[index]
 
 
+@pytest.mark.slow
 @pytest.mark.docker
 def test_a_base_read_from_docker_is_the_one_made_here_bit_for_bit(
     docker_base: str, base: BaseImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -249,6 +250,7 @@ def test_a_base_read_from_docker_is_the_one_made_here_bit_for_bit(
     assert (from_daemon(docker_base, said.append).python, said) == (base.python, [])
 
 
+@pytest.mark.slow
 @pytest.mark.docker
 def test_the_time_of_an_import_is_no_part_of_a_base(
     docker_base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -18,7 +18,8 @@ from tests.conftest import Ran
 pytestmark = [pytest.mark.docker, pytest.mark.engines, pytest.mark.usefixtures("docker_base")]
 Program = Callable[..., Ran]
 X86 = "name=here,python=3.11,platform=x86_64"
-ENGINES = [(("--ort", "1.31"), "ONNX Runtime (CPU)", 5), (("--openvino", "2026.4"), "OpenVINO", 3)]
+OPENVINO = (("--openvino", "2026.4"), "OpenVINO", 3)
+ENGINES = [(("--ort", "1.31"), "ONNX Runtime (CPU)", 5), pytest.param(*OPENVINO, marks=pytest.mark.slow)]
 
 
 def plain(lock: Path) -> Path:
