@@ -24,7 +24,7 @@ else:
     import tomli as tomllib
 
 BASES = "base"
-NO_ENGINES = (BASES, "licences")  # files in images/ that are about something else
+NO_ENGINES = (BASES, "licences", "routes")  # files in images/ that are about something else
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,8 +53,10 @@ class Types:
 class ImageSpec:
     """One engine's file in `images/`. `variants` are (versions they are for, packages with {component} holes).
 
-    Without an `adapter` its environment can be made, but no model converted or run with it. `also` are components of
-    the matrix that belong into every environment of it. Without `types` nothing is known of the element types it reads.
+    Without an `adapter` its environment can be made, but no model converted or run with it; one that does not `convert`
+    runs models as they are. `reads` are formats that only some of its releases read: (versions, formats). `also` are
+    components of the matrix that belong into every environment of it. Without `types` nothing is known of the element
+    types it reads.
     """
 
     engine: str
@@ -68,6 +70,17 @@ class ImageSpec:
     variants: tuple[tuple[str, Packages], ...]
     types: tuple[Types, ...] = ()
     also: tuple[str, ...] = ()
+    converts: bool = True
+    reads: tuple[tuple[str, frozenset[str]], ...] = ()
+
+    def every_format(self) -> frozenset[str]:
+        """The formats that any release reads."""
+        return self.formats.union(*(formats for _, formats in self.reads))
+
+    def readable(self, version: str) -> frozenset[str]:
+        """The formats that this release reads."""
+        some = [formats for when, formats in self.reads if SpecifierSet(when).contains(version, prereleases=True)]
+        return self.formats.union(*some)
 
     def with_company(self, pins: tuple[Pin, ...]) -> tuple[Pin, ...]:
         """The pins, and one that any version fits for each component that belongs beside the engine."""
@@ -143,6 +156,8 @@ def _spec(data: dict[str, Any]) -> ImageSpec:
             for it in data.get("types", ())
         ),
         also=tuple(data.get("also", ())),
+        converts=data.get("converts", True),
+        reads=tuple((it["when"], frozenset(it["formats"])) for it in data.get("reads", ())),
     )
 
 

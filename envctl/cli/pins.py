@@ -23,11 +23,11 @@ def engine_and_pins(given: dict[str, str | None], general: list[str]) -> tuple[s
     return ENGINES[engines[0]], read_pins(given, general)
 
 
-def read_pins(given: dict[str, str | None], general: list[str]) -> tuple[Pin, ...]:
-    """The pins of all options that were given; contradictory ones are refused."""
+def read_pins(given: dict[str, str | None], general: list[str], option: str = "--pin") -> tuple[Pin, ...]:
+    """The pins of all options that were given, `general` those of `option`; contradictory ones are refused."""
     names = ENGINES | COMPONENTS
     pins = [_pin(names[option], value, f"{option} {value}") for option, value in given.items() if value is not None]
-    pins += [_general(text) for text in general]
+    pins += [_general(text, option) for text in general]
     _refuse_doubles(pins)
     return tuple(pins)
 
@@ -36,17 +36,19 @@ def _pin(name: str, value: str, said: str) -> Pin:
     return Pin(name=name, condition=parse_pin(name, value), said=said)
 
 
-def _general(text: str) -> Pin:
+def _general(text: str, option: str) -> Pin:
     """NAME=SPEC; as people write them, NAME==1.2 (the same as NAME=1.2) and NAME>=1.2 are read too."""
     from packaging.utils import canonicalize_name
 
     found = re.fullmatch(r"\s*([A-Za-z0-9][\w.-]*?)\s*([=<>!~].*)", text)
     if not found:
-        raise BadInput(f"--pin {text!r} is not NAME=SPEC", do=["for example --pin numpy=1.26 or --pin 'numpy=<2'"])
+        raise BadInput(
+            f"{option} {text!r} is not NAME=SPEC", do=[f"for example {option} numpy=1.26 or {option} 'numpy=<2'"]
+        )
     name, spec = found.groups()
     spec = spec.removeprefix("=")
     spec = spec if spec.startswith("==") else spec.removeprefix("=")
-    return _pin(canonicalize_name(name), spec, f"--pin {text}")
+    return _pin(canonicalize_name(name), spec, f"{option} {text}")
 
 
 def _refuse_doubles(pins: list[Pin]) -> None:

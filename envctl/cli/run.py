@@ -51,6 +51,14 @@ Cosine = Annotated[float | None, typer.Option(min=-1, max=1, help="Least cosine 
 Top1 = Annotated[float | None, typer.Option(min=0, max=1, help="Least top-1 agreement.")]
 Reference = Annotated[Path | None, typer.Option("--reference", help="Compare with this model instead of MODEL.")]
 Keep = Annotated[bool, typer.Option("--keep", help="Keep the job folder.")]
+Via = Annotated[
+    list[str],
+    typer.Option(
+        "--via", metavar="FORMAT|NAME=SPEC", help="Format to pass (onnx, tflite), or a pin of its framework."
+    ),
+]
+Opset = Annotated[str, typer.Option("--opset", metavar="N", help="Write this ONNX opset.", show_default=False)]
+Layout = Annotated[str, typer.Option("--layout", metavar="nchw", help="Channels first, if NHWC.", show_default=False)]
 Record = Annotated[bool, typer.Option("--record", help="Keep what was observed as evidence for later solves.")]
 
 
@@ -129,6 +137,9 @@ def convert(
     seed: Seed = 0,
     samples: Samples = 16,
     shape: Shape = [],  # noqa: B006
+    via: Via = [],  # noqa: B006
+    opset: Opset = "",
+    layout: Layout = "",
     reference: Reference = None,
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Compare with the reference.")] = True,
     atol: Atol = None,
@@ -157,6 +168,9 @@ def infer(
     seed: Seed = 0,
     samples: Samples = 16,
     shape: Shape = [],  # noqa: B006
+    via: Via = [],  # noqa: B006
+    opset: Opset = "",
+    layout: Layout = "",
     threads: Threads = 0,
     memory: Memory = None,
     timeout: Timeout = 1800,
@@ -177,6 +191,9 @@ def verify(
     seed: Seed = 0,
     samples: Samples = 16,
     shape: Shape = [],  # noqa: B006
+    via: Via = [],  # noqa: B006
+    opset: Opset = "",
+    layout: Layout = "",
     reference: Reference = None,
     atol: Atol = None,
     cosine: Cosine = None,
@@ -239,7 +256,7 @@ def _read(ask: Ask, raw: dict[str, Any]) -> Ask:
     if precision not in (None, "fp32", "fp16", "bf16", "int8"):
         raise BadInput(f"--precision {precision!r} is unknown", do=["one of fp32, fp16, bf16"])
     return replace(
-        ask,
+        _routed(ask, raw),
         precision=cast("Precision | None", precision),
         input=None if raw["input"] == "seeded" else Path(raw["input"]),
         shapes=dict(_shape(text) for text in raw["shape"]),
@@ -247,6 +264,21 @@ def _read(ask: Ask, raw: dict[str, Any]) -> Ask:
         seconds=raw["timeout"],
         reference_model=raw.get("reference"),
     )
+
+
+def _routed(ask: Ask, raw: dict[str, Any]) -> Ask:
+    """The ask with what was said of the way to the engine."""
+    from envctl.cli.pins import read_pins
+    from envctl.routes import routes
+
+    formats = {route.to for route in routes()}
+    through = [text for text in raw["via"] if text in formats]
+    pins = read_pins({}, [text for text in raw["via"] if text not in formats], "--via")
+    if len(through) > 1 or raw["layout"] not in ("", "nchw") or not raw["opset"].isascii():
+        raise BadInput("a model passes one format, in layout nchw or its own", do=["--via onnx --layout nchw"])
+    if raw["opset"] and not raw["opset"].isdigit():
+        raise BadInput(f"--opset {raw['opset']!r} is not a number", do=["for example --opset 17"])
+    return replace(ask, via=pins, through="".join(through), opset=raw["opset"], layout=raw["layout"])
 
 
 def _shape(text: str) -> tuple[str, tuple[int, ...]]:

@@ -20,7 +20,10 @@ Precision = Literal["fp32", "fp16", "bf16", "int8"]
 class Ask:
     """One `envctl run`: the engine, the pins, the task and its options. Sizes are bytes, times seconds.
 
-    With a `lock` its target for this host is used as it is, and there are no pins.
+    With a `lock` its target for this host is used as it is, and there are no pins. A model that the engine does not
+    read passes its framework's environment: `via` are pins of that, `through` is the format to pass ("": whichever
+    leads to the engine), `opset` what shall be written ("": the highest that both know), `layout` "nchw" for channels
+    first.
     """
 
     task: Task
@@ -50,6 +53,10 @@ class Ask:
     record: bool = False
     index: tuple[str, ...] = ()
     lock: LockFile | None = None
+    via: tuple[Pin, ...] = ()
+    through: str = ""
+    opset: str = ""
+    layout: Literal["", "nchw"] = ""
 
 
 class Listener(Protocol):

@@ -19,10 +19,10 @@ from envctl.matrix import Matrix
 from envctl.matrix import load as load_matrix
 from envctl.question import OTHER_SYSTEMS
 from envctl.request import Known, Pin, Request
+from envctl.routes import reference_engine
 from envctl.solver import Conflict, Stack, solve
 from envctl.spec import Packages, read_spec
 from envctl.workflow.machine import facts_of
-from envctl.workflow.plan import REFERENCE
 
 Say = Callable[[str], None]
 RUNS_ON = SpecifierSet(">=3.10")  # pyproject.toml; a test compares
@@ -140,13 +140,14 @@ class _Asker:
         self, python: str, platform: str, keep: tuple[LockedPackage, ...], there: dict[str, Lock]
     ) -> dict[str, Lock]:
         """The environment that answers are compared with, by the name of its question; nothing where it is there."""
-        stack = _stack(self.matrix, REFERENCE, (), python)
+        engine = reference_engine("onnx")
+        stack = _stack(self.matrix, engine, (), python)
         if stack is None:
-            self.say(f"no release of {REFERENCE} for CPython {python}: nothing to compare with there")
+            self.say(f"no release of {engine} for CPython {python}: nothing to compare with there")
             return {}
-        question = lock.question_for(stack, read_spec(REFERENCE), platform)
+        question = lock.question_for(stack, read_spec(engine), platform)
         name = lock.kept_path(question).name
-        return {} if name in there else {name: self._answer(replace(question, keep=keep), f"the reference {REFERENCE}")}
+        return {} if name in there else {name: self._answer(replace(question, keep=keep), f"the reference {engine}")}
 
     def own(self, python: str, platform: str, keep: tuple[LockedPackage, ...]) -> Lock:
         """What envctl itself needs on that Python."""

@@ -6,25 +6,21 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from envctl import model
-from envctl.errors import BadInput, HostLacks, Reason
-from envctl.host import HostFacts
-from envctl.job import Limits, Result
-from envctl.model import ModelFacts
-from envctl.runner import Runner
-from envctl.spec import read_spec
+from envctl.job import Result
 from envctl.tree import disk_errors
-from envctl.verify import compare, inputs, response, tolerance
-from envctl.workflow import deliver, steps
-from envctl.workflow.ask import Ask, Listener
+from envctl.verify import compare, response, tolerance
+from envctl.workflow import deliver, route, steps
+from envctl.workflow.ask import Listener
 from envctl.workflow.feeds import described, make_feeds
-from envctl.workflow.outcome import Outcome
-from envctl.workflow.prepare import Prepared
+from envctl.workflow.route import source_options
+from envctl.workflow.task import reference_for
 from envctl.workflow.together import side_by_side
+from envctl.workflow.work import Work
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,77 +28,8 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 # the conversion, and the run of what it makes
-Target: TypeAlias = "tuple[Future[Result], Future[Result]]"
+Target: TypeAlias = "tuple[Future[Path], Future[Result]]"
 NOT_EXECUTED = "built, not executed: "
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Work:
-    """Everything a run has when its environments are there."""
-
-    ask: Ask
-    outcome: Outcome
-    host: HostFacts
-    runner: Runner
-    folder: Path
-
-    @property
-    def target(self) -> Prepared:
-        """The engine that was asked for."""
-        assert self.outcome.target
-        return self.outcome.target
-
-    @property
-    def source(self) -> ModelFacts:
-        """The user's model."""
-        assert self.outcome.model
-        return self.outcome.model
-
-    @property
-    def limits(self) -> Limits:
-        """The caps on each worker."""
-        return steps.limits(self.ask, int(self.host.value("memory_limit") or self.host.value("memory") or 8 << 30))
-
-
-def check_target(ask: Ask, facts: ModelFacts) -> None:
-    """Raise before anything is made when the answer could not be delivered."""
-    spec = read_spec(ask.engine)
-    if not spec.adapter:
-        do = ["its environment can be locked (envctl lock) and used by a command of yours (envctl run … -- COMMAND)"]
-        raise BadInput(f"envctl cannot convert or run models with {spec.title} yet", do=do)
-    if facts.format not in spec.formats:
-        raise BadInput(f"{spec.title} does not read {facts.format} models")
-    if ask.task == "infer" and spec.runs_on != "cpu":
-        do = ["convert it here (ahead of time), run it where the GPU is"]
-        raise HostLacks(f"{spec.title} runs on an NVIDIA GPU, and this version of envctl runs on CPUs", do=do)
-    if ask.task == "convert":
-        deliver.check_folder(ask, facts, spec)
-    if ask.task == "infer" and ask.output:
-        deliver.check_file(ask.output)
-    for tensor in facts.inputs:
-        inputs.concrete(tensor, ask.shapes)
-    unknown = sorted(set(ask.shapes) - {tensor.name for tensor in facts.inputs})
-    if unknown:
-        names = ", ".join(tensor.name for tensor in facts.inputs)
-        raise BadInput(f"--shape {unknown[0]}: the model has no such input", do=[f"its inputs: {names}"])
-
-
-def will_compare(ask: Ask, host: HostFacts) -> bool:  # noqa: ARG001 - a GPU will matter here
-    """Whether target and reference will both be executed and compared."""
-    executes = read_spec(ask.engine).runs_on == "cpu"
-    return executes and (ask.task == "verify" or (ask.task == "convert" and ask.verify))
-
-
-def reference_for(ask: Ask, facts: ModelFacts) -> ModelFacts:
-    """The model that says what is right: MODEL itself, or --reference; raises when that takes other inputs."""
-    if ask.reference_model is None:
-        return facts
-    found = model.read(ask.reference_model)
-    if {tensor.name for tensor in found.inputs} != {tensor.name for tensor in facts.inputs}:
-        because = [Reason(text="; ".join(map(str, each.inputs)), source=each.path.name) for each in (facts, found)]
-        do = ["give two models with the same inputs: both are run on the same numbers"]
-        raise BadInput(f"--reference {found.path} has other inputs than the model", because=because, do=do)
-    return found
 
 
 def perform(work: Work, listener: Listener) -> None:
@@ -155,6 +82,7 @@ def _start_reference(work: Work, pool: ThreadPoolExecutor) -> Future[Result]:
     source = reference_for(work.ask, work.source)
     prepared, folder = work.outcome.reference, work.folder / "reference"
     job = steps.job(folder, "infer", prepared, source.path, source.files()[1:], work.ask, work.limits)
+    job.options.update(source_options(source))
     # where ONNX Runtime is under test, its own optimiser must not vouch for itself
     same = work.target.plan.spec.adapter == prepared.plan.spec.adapter
     threads = work.ask.threads or max(1, int(work.host.value("cores") or 2) // 2)
@@ -171,47 +99,59 @@ def _finish_reference(work: Work, running: Future[Result]) -> dict[str, Array]:
 def _start_target(work: Work, pool: ThreadPoolExecutor) -> Target:
     """Start the conversion, which needs no inputs, and beside it the worker that will run what it makes: that one
     imports its engine meanwhile."""
-    artifact = work.folder / "convert" / "artifact"
-    with disk_errors(artifact):
-        artifact.mkdir(parents=True)
-    job = steps.job(work.folder / "infer", "infer", work.target, artifact, [], work.ask, work.limits)
+    awaited = _awaited(work)
+    if awaited.name == "artifact":
+        with disk_errors(awaited):
+            awaited.mkdir(parents=True)
+    job = steps.job(work.folder / "infer", "infer", work.target, awaited, [], work.ask, work.limits)
+    job.options.update(source_options(work.source))
     job = replace(job, after=True, inputs=tuple(tensor.name for tensor in work.source.inputs))
-    return pool.submit(_convert, work), pool.submit(steps.run, job, work.target, work.runner)
+    return pool.submit(_made, work), pool.submit(steps.run, job, work.target, work.runner)
+
+
+def _awaited(work: Work) -> Path:
+    """What the target will run: the model itself, or the folder in which a file is being made meanwhile."""
+    if work.target.plan.spec.converts:
+        return work.folder / "convert" / "artifact"
+    return work.folder / route.FOLDER / "artifact" if work.outcome.route else work.source.path
+
+
+def _made(work: Work) -> Path:
+    """The model that the target runs, once it is there."""
+    if work.target.plan.spec.converts:
+        return _convert(work).artifacts[0]
+    return route.passed(work).model.path
 
 
 def _finish_target(work: Work, target: Target, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """The target's outputs, and the precision that ran, read back."""
+    """The target's outputs, and the precision that ran, read back. Where its channels come first, the inputs are turned
+    for it and the outputs turned back."""
     converting, running = target
-    steps.write_inputs(work.folder / "infer", feeds)
-    made = converting.result().artifacts[0]
-    steps.go(work.folder / "infer", made.name)
+    made = converting.result()
+    passed = route.passed(work)
+    steps.write_inputs(work.folder / "infer", route.turn(feeds, passed.channels_first, route.TO_NCHW))
+    steps.go(work.folder / "infer", made.name if made != work.source.path else "")
     work.outcome.results["infer"] = result = running.result()
     written = model.read(made) if made.suffix == ".onnx" else None
-    work.outcome.precision = steps.precision_that_ran(result, written, work.ask, work.source)
-    return steps.read_outputs(result)
+    work.outcome.precision = steps.precision_that_ran(result, written, work.ask, passed.model)
+    return route.turn(steps.read_outputs(result), passed.channels_first, route.TO_NHWC)
 
 
 def _convert(work: Work) -> Result:
-    job = steps.job(
-        work.folder / "convert",
-        "convert",
-        work.target,
-        work.source.path,
-        work.source.files()[1:],
-        work.ask,
-        work.limits,
-    )
-    if work.source.external:
+    source = route.passed(work).model
+    folder, companions = work.folder / "convert", source.files()[1:]
+    job = steps.job(folder, "convert", work.target, source.path, companions, work.ask, work.limits)
+    job.options.update(source_options(source))
+    if source.external:
         job.options["data"] = f"{deliver.stem(work.source, work.target.plan.spec)}.data"
-    result = steps.run(job, work.target, work.runner)
-    work.outcome.results["convert"] = result
+    work.outcome.results["convert"] = result = steps.run(job, work.target, work.runner)
     return result
 
 
 def _only_convert(work: Work, listener: Listener) -> None:
     listener.say(f"{work.target.plan.title} converts")
     with _timed(work, "workers"):
-        _convert(work)
+        _made(work)
     if work.target.plan.spec.runs_on == "cpu" or not work.ask.verify:
         work.outcome.status, work.outcome.note = "converted", "not verified, as asked (--no-verify)"
         return

@@ -72,7 +72,7 @@ def deliver(outcome: Outcome, ask: Ask, host: HostFacts) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as staging:
             digests = {}
-            for made in outcome.results["convert"].artifacts:
+            for made in outcome.made():
                 copy = Path(staging, f"{name}{made.suffix}")
                 shutil.copyfile(made, copy)
                 digests[copy.name] = sha256_of(copy)

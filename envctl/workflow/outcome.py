@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from envctl import __version__
 from envctl.host import HostFacts
@@ -14,6 +14,10 @@ from envctl.tree import sha256_of
 from envctl.verify.compare import Verdict
 from envctl.workflow.plan import Plan
 from envctl.workflow.prepare import Prepared
+
+if TYPE_CHECKING:
+    from envctl.routes import Route
+    from envctl.workflow.route import Passed
 
 Status = Literal["passed", "failed", "refused", "built", "converted", "ran"]
 EXIT = {"passed": 0, "converted": 0, "ran": 0, "failed": 1, "refused": 1, "built": 4}
@@ -31,6 +35,9 @@ class Outcome:
     model: ModelFacts | None = None
     target: Prepared | None = None
     reference: Prepared | None = None
+    route: Route | None = None
+    source: Prepared | None = None  # the environment of the route
+    passed: Passed | None = None
     verdict: Verdict | None = None
     precision: str = ""
     inputs: str = ""
@@ -40,6 +47,11 @@ class Outcome:
     seconds: dict[str, float] = field(default_factory=dict)
     folder: Path | None = None
     recorded: Path | None = None
+
+    def made(self) -> tuple[Path, ...]:
+        """The files that the conversion wrote; an engine that runs models as they are takes those of the route."""
+        result = self.results.get("convert") or self.results["route"]
+        return result.artifacts
 
     @property
     def exit_code(self) -> int:
@@ -57,6 +69,7 @@ def as_data(outcome: Outcome) -> dict[str, Any]:
         "exit_code": outcome.exit_code,
         "runner": {"name": outcome.runner, "why": outcome.runner_why},
         "model": model_data(outcome.model) if outcome.model else None,
+        "route": route_data(outcome),
         "target": prepared_data(outcome.target),
         "reference": prepared_data(outcome.reference),
         "precision": outcome.precision,
@@ -83,6 +96,15 @@ def model_data(model: ModelFacts) -> dict[str, Any]:
         "inputs": [str(tensor) for tensor in model.inputs],
         "outputs": [str(tensor) for tensor in model.outputs],
     }
+
+
+def route_data(outcome: Outcome) -> dict[str, Any] | None:
+    """The step before the target: format, environment, what was made, and whose channels come first."""
+    if outcome.route is None:
+        return None
+    passed = outcome.passed
+    made = {"model": model_data(passed.model), "channels_first": sorted(passed.channels_first)} if passed else {}
+    return {"to": outcome.route.to, "adapter": outcome.route.adapter, "source": prepared_data(outcome.source), **made}
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:
@@ -123,7 +145,7 @@ def step_data(result: Result) -> dict[str, Any]:
 def sidecar(outcome: Outcome, host: HostFacts, files: dict[str, str]) -> dict[str, Any]:
     """What must never be separated from an artifact: where it came from and what it was made with."""
     data = as_data(outcome)
-    kept = ("envctl", "status", "note", "precision", "inputs", "runner", "model", "verdict", "steps")
+    kept = ("envctl", "status", "note", "precision", "inputs", "runner", "model", "route", "verdict", "steps")
     target = data["target"]
     return {name: data[name] for name in kept} | {
         "files": files,

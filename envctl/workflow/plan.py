@@ -24,7 +24,6 @@ from envctl.spec import ImageSpec, Packages, base_for, read_spec
 from envctl.workflow.ask import Ask
 
 HOST_FACTS = ("driver", "gpu", "cpu", "glibc")
-REFERENCE = "onnxruntime"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +75,7 @@ def known_facts(host: HostFacts, runner: Runner, model: ModelFacts | None, gpu: 
         known["glibc"] = Known(values=(min(glibcs, key=Version),), origin=f"oldest base of the {runner.name} runner")
     if gpu:
         known["gpu"] = Known(values=(gpu,), origin="--gpu")
-    if model:
+    if model and model.ir:
         known["opset"] = Known(values=(str(model.opsets.get("ai.onnx", 1)),), origin=f"header of {model.path.name}")
         known["ir"] = Known(values=(str(model.ir),), origin=f"header of {model.path.name}")
     return known
@@ -133,19 +132,23 @@ def check_target(found: Plan, ask: Ask, model: ModelFacts | None) -> None:
         _check_domains(found.spec, model)
 
 
-def plan_reference(matrix: Matrix, known: dict[str, Known], runner: Runner, model: ModelFacts) -> Plan:
-    """The stack that says what the right answer is: for ONNX, ONNX Runtime on the CPU."""
+def plan_reference(
+    matrix: Matrix, engine: str, pins: tuple[Pin, ...], known: dict[str, Known], runner: Runner, model: ModelFacts
+) -> Plan:
+    """The stack that says what the right answer is: the engine that is the reference of the model's format."""
     try:
-        found = plan(matrix, REFERENCE, (), known, runner)
+        found = plan(matrix, engine, pins, known, runner)
     except NoStack as error:
-        what = f"no release of {REFERENCE} can be the reference for {model.path.name}"
+        what = f"no release of {engine} can be the reference for {model.path.name}"
         do = ["export the model with an older opset and IR version", "or convert it unverified: --no-verify"]
-        raise NoStack(what, because=error.because, do=do) from error
+        raise NoStack(what, because=error.because, do=do if model.ir else [*error.do, do[1]]) from error
     _check_domains(found.spec, model)
     return found
 
 
 def _check_domains(spec: ImageSpec, model: ModelFacts) -> None:
+    if model.format != "onnx":
+        return
     foreign = model.foreign_ops(spec.domains)
     if foreign:
         names = ", ".join(f"{domain}:{op}" for domain, op in foreign[:5])

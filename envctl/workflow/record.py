@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 from envctl import evidence
 from envctl.errors import JobFailed
-from envctl.workflow.convert import Work
+from envctl.workflow.work import Work
 from envctl.workflow.outcome import model_data
 
 

@@ -86,7 +86,7 @@ def run(job: Job, prepared: Prepared, runner: Runner) -> Result:
 
 def failure(job: Job, prepared: Prepared, result: Result) -> EnvctlError:
     """The error for a failed step: the worker's own words, the end of the log, how to do it again."""
-    step = "run what it made" if job.source.is_dir() else f"{job.step} {job.source.name}"
+    step = "run what was made" if job.source.name == "artifact" else f"{job.step} {job.source.name}"
     what = f"{prepared.plan.title} could not {step}"
     if result.status == "disk-full":
         reason = Reason(text=result.message[:300], source=result.status)

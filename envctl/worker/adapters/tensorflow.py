@@ -25,14 +25,14 @@ def versions():
 
 
 class Source:
-    """The model as a function: `inputs` are TensorSpecs by their public names, `call` takes and gives tensors by name."""
+    """The model as a function: `inputs` are TensorSpecs by public name, `call` takes and gives tensors by name."""
 
     def __init__(self, inputs, outputs, call, keep):
         self.inputs, self.outputs, self.call, self.keep = inputs, outputs, call, keep
 
 
 def read(source, options):
-    readers = {"saved-model": saved_model, "frozen-graph": frozen_graph, "keras": keras_file}
+    readers = {"saved-model": saved_model, "graph-def": frozen_graph, "keras": keras_file, "keras-h5": keras_file}
     try:
         return readers[options["format"]](source, options)
     except StepFailed:
@@ -85,7 +85,7 @@ def keras_file(source, options):
     """A .keras or .h5 file; code in it (a Lambda layer) is not run, where this Keras can refuse it."""
     import tensorflow as tf
 
-    model = keras_of(options).models.load_model(source, compile=False)
+    model = keras_of(options).models.load_model(named(source, options["format"]), compile=False)
     names = [tensor.name for tensor in model.inputs]
     specs = {name: tf.TensorSpec(tensor.shape, tensor.dtype) for name, tensor in zip(names, model.inputs)}
     outputs = list(getattr(model, "output_names", None) or ["output_%d" % i for i, _ in enumerate(model.outputs)])
@@ -95,6 +95,14 @@ def keras_file(source, options):
         return dict(zip(outputs, tf.nest.flatten(model(tensors[0] if len(tensors) == 1 else tensors, training=False))))
 
     return Source(specs, outputs, call, model)
+
+
+def named(source, form):
+    """The file under a name that Keras takes for what it is: it goes by the name, and users' names are anything."""
+    link = os.path.join(os.environ["TMPDIR"], "model.h5" if form == "keras-h5" else "model.keras")
+    if not os.path.exists(link):
+        os.symlink(source, link)
+    return link
 
 
 def keras_of(options):
@@ -153,5 +161,7 @@ class Session:
 
     def read_back(self):
         """TensorFlow computes in the types of the graph: the lowest of them is the precision."""
-        kinds = {HALF.get(tensor.dtype.name, "fp32") for op in self.graph.graph.get_operations() for tensor in op.outputs}
+        kinds = {
+            HALF.get(tensor.dtype.name, "fp32") for op in self.graph.graph.get_operations() for tensor in op.outputs
+        }
         return {"precision": next((p for p in ("bf16", "fp16") if p in kinds), "fp32"), "device": "CPU"}

@@ -44,7 +44,7 @@ def images_of(function, specs):
 
 
 def translated(function, specs, opset, images):
-    """What tf2onnx makes of the function. It is told of no custom operators, so whatever it lacks stays in the graph."""
+    """What tf2onnx makes of the function. It knows no custom operators: what it lacks stays in the graph."""
     import tf2onnx.convert
 
     try:

@@ -1,0 +1,86 @@
+"""The environments of a run: the target's, where outputs will be compared the reference's, and that of the framework
+that the model passes on its way. All are planned before any is made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from envctl import matrix, routes
+from envctl.aliases import read_indexes
+from envctl.host import HostFacts
+from envctl.matrix import Matrix
+from envctl.model import ModelFacts
+from envctl.request import Known
+from envctl.routes import Route
+from envctl.runner import Runner
+from envctl.workflow.ask import Ask, Listener
+from envctl.workflow.locked import plan_locked
+from envctl.workflow.outcome import Outcome
+from envctl.workflow.plan import Plan, check_target, known_facts, plan_reference, plan_target
+from envctl.workflow.prepare import Prepared, prepare
+from envctl.workflow.route import plan_route, source_pins, with_opset, writable_opsets
+from envctl.workflow.task import reference_for, will_compare
+
+
+def plan_and_prepare(ask: Ask, outcome: Outcome, host: HostFacts, runner: Runner, listener: Listener) -> None:
+    """The environments, planned and made, in the outcome."""
+    facts = matrix.load()
+    assert outcome.model
+    target = target_plan(facts, ask, host, runner, outcome.model)
+    route, plans = route_of(ask, outcome.model, target), {}
+    if route:
+        target, plans["source"] = _through(facts, ask, host, runner, outcome.model, route, target)
+    if will_compare(ask, host):
+        plans["reference"] = _reference(facts, ask, host, runner, outcome.model)
+    outcome.target = carry_out("target", target, ask, host, runner, listener)
+    made = {role: carry_out(role, each, ask, host, runner, listener) for role, each in plans.items()}
+    outcome.route, outcome.source, outcome.reference = route, made.get("source"), made.get("reference")
+
+
+def route_of(ask: Ask, model: ModelFacts, target: Plan) -> Route | None:
+    """The route that the model takes to this release of the engine."""
+    readable = target.spec.readable(target.stack.version(target.spec.engine))
+    return routes.find(model.format, readable, to=ask.through)
+
+
+def target_plan(facts: Matrix, ask: Ask, host: HostFacts, runner: Runner, model: ModelFacts | None) -> Plan:
+    """The plan for what was asked, or for what the lock says."""
+    return _target(facts, ask, host, runner, model, known_facts(host, runner, model, ask.gpu))
+
+
+def _target(
+    facts: Matrix, ask: Ask, host: HostFacts, runner: Runner, model: ModelFacts | None, known: dict[str, Known]
+) -> Plan:
+    if ask.lock is None:
+        return plan_target(facts, ask, known, runner, model)
+    found = plan_locked(facts, ask.lock, known, runner, host)
+    check_target(found, ask, model)
+    return found
+
+
+def _through(
+    facts: Matrix, ask: Ask, host: HostFacts, runner: Runner, model: ModelFacts, route: Route, target: Plan
+) -> tuple[Plan, Plan]:
+    """The target's plan once more, for the opsets that the route can write, and the plan of the route."""
+    opsets = tuple(each for each in writable_opsets(facts, route) if ask.opset in ("", each))
+    if opsets:
+        known = with_opset(known_facts(host, runner, None, ask.gpu), opsets, f"opsets that {route.writer} writes")
+        target = _target(facts, ask, host, runner, model, known)
+    known = known_facts(host, runner, None, None)
+    return target, plan_route(facts, ask, model, route, known, runner, target)
+
+
+def _reference(facts: Matrix, ask: Ask, host: HostFacts, runner: Runner, model: ModelFacts) -> Plan:
+    source = reference_for(ask, model)
+    engine = routes.reference_engine(source.format)
+    pins = source_pins(ask, source) if source is model else source_pins(replace(ask, via=()), source)
+    return plan_reference(facts, engine, pins, known_facts(host, runner, source, None), runner, source)
+
+
+def carry_out(role: str, plan: Plan, ask: Ask, host: HostFacts, runner: Runner, listener: Listener) -> Prepared:
+    """The environment of a plan; the pins of the command line are the target's."""
+    listener.planned(role, plan)
+    pins = ask.pins if role == "target" else ()
+    prepared = prepare(plan, pins, ask, host, read_indexes(list(ask.index)), runner, listener)
+    listener.prepared(role)
+    return prepared

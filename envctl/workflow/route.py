@@ -1,0 +1,145 @@
+"""The step before the target: a model passes its framework's environment into a format that the target reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from packaging.version import Version
+
+from envctl import model
+from envctl.errors import JobFailed, Reason
+from envctl.job import Result
+from envctl.matrix import Matrix
+from envctl.model import ModelFacts, Tensor
+from envctl.request import Known, Pin
+from envctl.routes import Route
+from envctl.runner import Runner
+from envctl.versions import Condition
+from envctl.workflow import steps
+from envctl.workflow.ask import Ask
+from envctl.workflow.plan import Plan, plan
+from envctl.workflow.prepare import Prepared
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from envctl.workflow.work import Work
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+FOLDER = "route"
+HIGHEST = 40  # opset that is looked at; the newest there is in 2026 is 26
+TO_NCHW, TO_NHWC = (0, 3, 1, 2), (0, 2, 3, 1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Passed:
+    """What came of the route: the model that the target takes, and which of its tensors have channels first now."""
+
+    model: ModelFacts
+    channels_first: frozenset[str] = frozenset()
+
+
+def writable_opsets(matrix: Matrix, route: Route) -> tuple[str, ...]:
+    """The opsets that some release of the route's writer can write, newest first; none where the format has none."""
+    if not route.writer:
+        return ()
+    claims = [claim for release in matrix.component(route.writer).releases for claim in release.requires]
+    limits = [claim.condition for claim in claims if claim.name == "opset"]
+    return tuple(str(n) for n in range(HIGHEST, 0, -1) if any(limit.admits(str(n)) for limit in limits))
+
+
+def with_opset(known: dict[str, Known], opsets: tuple[str, ...], origin: str) -> dict[str, Known]:
+    """The facts of a target whose model is still to be written in one of these opsets."""
+    return known | {"opset": Known(values=opsets, origin=origin)} if opsets else known
+
+
+def plan_route(
+    matrix: Matrix, ask: Ask, facts: ModelFacts, route: Route, known: dict[str, Known], runner: Runner, target: Plan
+) -> Plan:
+    """The environment that the model passes, for an opset that the target reads too."""
+    if route.writer:
+        reads = Version(target.stack.version("opset"))
+        opsets = tuple(each for each in writable_opsets(matrix, route) if Version(each) <= reads)
+        known = with_opset(known, opsets, f"{target.title} reads opset {reads}")
+    return plan(matrix, route.engine, source_pins(ask, facts), known, runner)
+
+
+def source_pins(ask: Ask, facts: ModelFacts) -> tuple[Pin, ...]:
+    """What the model's file asks of its framework's environment, and what the person did (--via)."""
+    said = {pin.name for pin in ask.via}
+    return ask.via + tuple(pin for pin in _of_file(facts) if pin.name not in said)
+
+
+def _of_file(facts: ModelFacts) -> tuple[Pin, ...]:
+    """A Keras file is read by the Keras of its major version that is not older than the one that wrote it: an older one
+    fails in words about layers and variables (docs/evidence.md#keras-files)."""
+    if facts.format not in ("keras", "keras-h5") or not facts.producer_version:
+        return ()
+    written = Version(facts.producer_version)
+    condition = Condition(any=(f">={written.major}.{written.minor},<{written.major + 1}",))
+    return (Pin(name="keras", condition=condition, said=f"{facts.path.name} was written by Keras {written}"),)
+
+
+def source_options(facts: ModelFacts) -> dict[str, Any]:
+    """What a source's adapter must know of the file: its format, signature and names, as read on the host."""
+    return {
+        "format": facts.format,
+        "signature": facts.signature,
+        "keras": facts.producer_version if facts.format.startswith("keras") else "",
+        "inputs": [tensor.name for tensor in facts.inputs],
+        "outputs": [tensor.name for tensor in facts.outputs],
+    }
+
+
+def public(facts: ModelFacts) -> ModelFacts:
+    """The facts with the names that people and runs use: of a signature its keys, else the graph's tensors."""
+    named = [tuple(replace(each, name=each.key or each.name) for each in row) for row in (facts.inputs, facts.outputs)]
+    return replace(facts, inputs=named[0], outputs=named[1])
+
+
+def passed(work: Work) -> Passed:
+    """The model that the target takes: MODEL itself, or what its route makes of it."""
+    if work.outcome.passed is None:
+        route, prepared = work.outcome.route, work.outcome.source
+        work.outcome.passed = _pass(work, route, prepared) if route and prepared else Passed(model=work.source)
+    return work.outcome.passed
+
+
+def _pass(work: Work, route: Route, prepared: Prepared) -> Passed:
+    job = steps.job(work.folder / FOLDER, "convert", prepared, work.source.path, [], work.ask, work.limits)
+    job.options.update(source_options(work.source), to=route.to, nchw=work.ask.layout == "nchw")
+    if route.writer:
+        job.options["opset"] = prepared.plan.stack.version("opset")
+    work.outcome.results[FOLDER] = result = steps.run(replace(job, adapter=route.adapter), prepared, work.runner)
+    return checked(work.source, route, result)
+
+
+def checked(source: ModelFacts, route: Route, result: Result) -> Passed:
+    """What the route made, read as any model is; raises `JobFailed` where it is not the model that went in."""
+    made = model.read(result.artifacts[0])
+    turned = frozenset(json.loads(result.read_back.get("channels_first", "[]")))
+    if made.format != route.to:
+        raise JobFailed(f"{route.adapter} wrote {made.format}, not {route.to}")
+    for kind, before, after in (("inputs", source.inputs, made.inputs), ("outputs", source.outputs, made.outputs)):
+        if route.to == "onnx" and _kinds(before) != _kinds(after):
+            because = [
+                Reason(text="; ".join(map(str, before)), source=source.path.name),
+                Reason(text="; ".join(map(str, after)), source=route.adapter),
+            ]
+            raise JobFailed(f"the {kind} are others after {route.adapter}", because=because)
+    return Passed(model=made, channels_first=turned)
+
+
+def _kinds(tensors: tuple[Tensor, ...]) -> dict[str, tuple[str, int]]:
+    """Names with type and rank: converters settle sizes that the source leaves open."""
+    return {tensor.name: (tensor.dtype, len(tensor.shape or ())) for tensor in tensors}
+
+
+def turn(arrays: Mapping[str, Array], names: frozenset[str], order: tuple[int, ...]) -> dict[str, Array]:
+    """The arrays, those of `names` with their axes behind the samples and the batch in another order."""
+    axes = (0, *(each + 1 for each in order))
+    return {name: array.transpose(axes) if name in names else array for name, array in arrays.items()}

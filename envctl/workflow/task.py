@@ -1,0 +1,56 @@
+"""What can be said of a task before anything is made: can it be done, will it be compared, and with what."""
+
+from __future__ import annotations
+
+from envctl import model, routes
+from envctl.errors import BadInput, HostLacks, Reason
+from envctl.host import HostFacts
+from envctl.model import ModelFacts
+from envctl.spec import read_spec
+from envctl.verify import inputs
+from envctl.workflow import deliver
+from envctl.workflow.ask import Ask
+from envctl.workflow.route import public
+
+
+def check_target(ask: Ask, facts: ModelFacts) -> None:
+    """Raise before anything is made when the answer could not be delivered."""
+    spec = read_spec(ask.engine)
+    if not spec.adapter:
+        do = ["its environment can be locked (envctl lock) and used by a command of yours (envctl run … -- COMMAND)"]
+        raise BadInput(f"envctl cannot convert or run models with {spec.title} yet", do=do)
+    way = routes.find(facts.format, spec.every_format(), to=ask.through)
+    if ask.task == "convert" and not spec.converts and way is None:
+        do = [f"compare it with the reference: envctl run --{spec.option} … verify {facts.path.name}"]
+        raise BadInput(f"{spec.title} runs {facts.format} models as they are: there is nothing to convert", do=do)
+    if ask.task == "infer" and spec.runs_on != "cpu":
+        do = ["convert it here (ahead of time), run it where the GPU is"]
+        raise HostLacks(f"{spec.title} runs on an NVIDIA GPU, and this version of envctl runs on CPUs", do=do)
+    if ask.task == "convert":
+        deliver.check_folder(ask, facts, spec)
+    if ask.task == "infer" and ask.output:
+        deliver.check_file(ask.output)
+    for tensor in facts.inputs:
+        inputs.concrete(tensor, ask.shapes)
+    unknown = sorted(set(ask.shapes) - {tensor.name for tensor in facts.inputs})
+    if unknown:
+        names = ", ".join(tensor.name for tensor in facts.inputs)
+        raise BadInput(f"--shape {unknown[0]}: the model has no such input", do=[f"its inputs: {names}"])
+
+
+def will_compare(ask: Ask, host: HostFacts) -> bool:  # noqa: ARG001 - a GPU will matter here
+    """Whether target and reference will both be executed and compared."""
+    executes = read_spec(ask.engine).runs_on == "cpu"
+    return executes and (ask.task == "verify" or (ask.task == "convert" and ask.verify))
+
+
+def reference_for(ask: Ask, facts: ModelFacts) -> ModelFacts:
+    """The model that says what is right: MODEL itself, or --reference; raises when that takes other inputs."""
+    if ask.reference_model is None:
+        return facts
+    found = public(model.read(ask.reference_model))
+    if {tensor.name for tensor in found.inputs} != {tensor.name for tensor in facts.inputs}:
+        because = [Reason(text="; ".join(map(str, each.inputs)), source=each.path.name) for each in (facts, found)]
+        do = ["give two models with the same inputs: both are run on the same numbers"]
+        raise BadInput(f"--reference {found.path} has other inputs than the model", because=because, do=do)
+    return found
