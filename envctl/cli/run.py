@@ -53,9 +53,7 @@ Reference = Annotated[Path | None, typer.Option("--reference", help="Compare wit
 Keep = Annotated[bool, typer.Option("--keep", help="Keep the job folder.")]
 Via = Annotated[
     list[str],
-    typer.Option(
-        "--via", metavar="FORMAT|NAME=SPEC", help="Format to pass (onnx, tflite), or a pin of its framework."
-    ),
+    typer.Option("--via", metavar="FORMAT|NAME=SPEC", help="Format to pass (onnx, tflite), or a pin of its framework."),
 ]
 Opset = Annotated[str, typer.Option("--opset", metavar="N", help="Write this ONNX opset.", show_default=False)]
 Layout = Annotated[str, typer.Option("--layout", metavar="nchw", help="Channels first, if NHWC.", show_default=False)]

@@ -6,8 +6,8 @@ from datetime import datetime, timezone
 
 from envctl import evidence
 from envctl.errors import JobFailed
-from envctl.workflow.work import Work
 from envctl.workflow.outcome import model_data
+from envctl.workflow.work import Work
 
 
 def record(work: Work, error: JobFailed | None) -> None:

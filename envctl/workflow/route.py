@@ -62,9 +62,10 @@ def plan_route(
 ) -> Plan:
     """The environment that the model passes, for an opset that the target reads too."""
     if route.writer:
-        reads = Version(target.stack.version("opset"))
-        opsets = tuple(each for each in writable_opsets(matrix, route) if Version(each) <= reads)
-        known = with_opset(known, opsets, f"{target.title} reads opset {reads}")
+        chosen = target.stack.choices.get("opset")  # of an engine that asks for none, any will do
+        opsets = [each for each in writable_opsets(matrix, route) if ask.opset in ("", each)]
+        opsets = [each for each in opsets if chosen is None or Version(each) <= Version(chosen.version)]
+        known = with_opset(known, tuple(opsets), f"opsets that {target.title} reads")
     return plan(matrix, route.engine, source_pins(ask, facts), known, runner)
 
 
@@ -95,12 +96,6 @@ def source_options(facts: ModelFacts) -> dict[str, Any]:
     }
 
 
-def public(facts: ModelFacts) -> ModelFacts:
-    """The facts with the names that people and runs use: of a signature its keys, else the graph's tensors."""
-    named = [tuple(replace(each, name=each.key or each.name) for each in row) for row in (facts.inputs, facts.outputs)]
-    return replace(facts, inputs=named[0], outputs=named[1])
-
-
 def passed(work: Work) -> Passed:
     """The model that the target takes: MODEL itself, or what its route makes of it."""
     if work.outcome.passed is None:
@@ -125,7 +120,7 @@ def checked(source: ModelFacts, route: Route, result: Result) -> Passed:
     if made.format != route.to:
         raise JobFailed(f"{route.adapter} wrote {made.format}, not {route.to}")
     for kind, before, after in (("inputs", source.inputs, made.inputs), ("outputs", source.outputs, made.outputs)):
-        if route.to == "onnx" and _kinds(before) != _kinds(after):
+        if route.to == "onnx" and not _same(before, after):
             because = [
                 Reason(text="; ".join(map(str, before)), source=source.path.name),
                 Reason(text="; ".join(map(str, after)), source=route.adapter),
@@ -134,9 +129,13 @@ def checked(source: ModelFacts, route: Route, result: Result) -> Passed:
     return Passed(model=made, channels_first=turned)
 
 
-def _kinds(tensors: tuple[Tensor, ...]) -> dict[str, tuple[str, int]]:
-    """Names with type and rank: converters settle sizes that the source leaves open."""
-    return {tensor.name: (tensor.dtype, len(tensor.shape or ())) for tensor in tensors}
+def _same(before: tuple[Tensor, ...], after: tuple[Tensor, ...]) -> bool:
+    """Names, types and ranks, as far as the source tells them: converters settle sizes that it leaves open."""
+    found = {tensor.name: tensor for tensor in after}
+    known = [(tensor, found[tensor.name]) for tensor in before if tensor.name in found]
+    ranks = [(len(a.shape), len(b.shape)) for a, b in known if a.shape is not None and b.shape is not None]
+    types = all(a.dtype in ("", b.dtype) for a, b in known)
+    return len(known) == len(before) == len(after) and types and all(a == b for a, b in ranks)
 
 
 def turn(arrays: Mapping[str, Array], names: frozenset[str], order: tuple[int, ...]) -> dict[str, Array]:

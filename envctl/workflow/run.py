@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from envctl import host as host_module
-from envctl import matrix, model
+from envctl import matrix
 from envctl.errors import BadInput, JobFailed
 from envctl.model import ModelFacts
 from envctl.tree import cache_root, disk_errors
@@ -20,7 +20,7 @@ from envctl.workflow.outcome import Outcome
 from envctl.workflow.plan import choose_runner
 from envctl.workflow.plans import carry_out, plan_and_prepare, target_plan
 from envctl.workflow.record import record
-from envctl.workflow.route import public
+from envctl.workflow.source import read_source
 from envctl.workflow.task import check_target
 from envctl.workflow.work import Work
 
@@ -69,7 +69,7 @@ def command(ask: Ask, arguments: list[str], listener: Listener) -> int:
 def _read_model(ask: Ask) -> ModelFacts:
     if ask.model is None:
         raise BadInput("no model was given")
-    return public(model.read(ask.model))
+    return read_source(ask.model)
 
 
 @contextmanager

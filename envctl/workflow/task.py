@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from envctl import model, routes
+from envctl import routes
 from envctl.errors import BadInput, HostLacks, Reason
 from envctl.host import HostFacts
 from envctl.model import ModelFacts
@@ -10,7 +10,7 @@ from envctl.spec import read_spec
 from envctl.verify import inputs
 from envctl.workflow import deliver
 from envctl.workflow.ask import Ask
-from envctl.workflow.route import public
+from envctl.workflow.source import read_source
 
 
 def check_target(ask: Ask, facts: ModelFacts) -> None:
@@ -48,7 +48,7 @@ def reference_for(ask: Ask, facts: ModelFacts) -> ModelFacts:
     """The model that says what is right: MODEL itself, or --reference; raises when that takes other inputs."""
     if ask.reference_model is None:
         return facts
-    found = public(model.read(ask.reference_model))
+    found = read_source(ask.reference_model)
     if {tensor.name for tensor in found.inputs} != {tensor.name for tensor in facts.inputs}:
         because = [Reason(text="; ".join(map(str, each.inputs)), source=each.path.name) for each in (facts, found)]
         do = ["give two models with the same inputs: both are run on the same numbers"]
