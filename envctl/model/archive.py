@@ -14,6 +14,7 @@ from envctl.model.limits import MAX_MEMBERS, MAX_STRUCTURE, Damaged, TooMuch, sm
 
 DIRECTORY_MAX = 64 << 20  # of the list of members, which zipfile reads whole
 LOCAL_HEADER = 30
+IN_ZIP64 = 0xFFFFFFFF  # the size is told in another record
 MARKS = ("saved_model.pb", "saved_model.pbtxt", ".onnx", ".pb", ".tflite", ".keras", ".h5", ".xml", ".pt", ".param")
 
 
@@ -88,9 +89,13 @@ def _refuse_endless(size: int, path: Path) -> None:
     with path.open("rb") as stream:
         stream.seek(max(0, size - (1 << 16) - 22))
         end = stream.read()
-    at = end.rfind(b"PK\5\6")
-    if at >= 0 and len(end) >= at + 16:
-        small_enough(int.from_bytes(end[at + 12 : at + 16], "little") & 0x7FFFFFFF, "a list of members", DIRECTORY_MAX)
+        at = end.rfind(b"PK\5\6")
+        said = int.from_bytes(end[at + 12 : at + 16], "little") if at >= 0 else 0
+        locator = end[at - 20 : at] if at >= 20 else b""
+        if said == IN_ZIP64 and locator[:4] == b"PK\6\7":
+            stream.seek(min(size, int.from_bytes(locator[8:16], "little")))
+            said = int.from_bytes(stream.read(48)[40:48], "little")
+    small_enough(said, "a list of members", DIRECTORY_MAX)
 
 
 def read_zip(path: Path) -> ModelFacts:

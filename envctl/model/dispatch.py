@@ -123,9 +123,12 @@ def _by_structure(path: Path) -> ModelFacts:
         kind = "" if text else sniff.message_kind(data)
         if text or kind in ("saved-model", "graph-def"):
             return _tensorflow(path, data, text or kind, as_text=bool(text))
-    from envctl.model import onnx_header
+    if kind == "onnx":
+        from envctl.model import onnx_header
 
-    return onnx_header.read(path)
+        return onnx_header.read(path)
+    do = ["formats are told by content: see docs/inspect.md for those that envctl reads", "is the file whole?"]
+    raise BadInput(f"{path} is no model of a format that envctl reads", do=do)
 
 
 def _tensorflow(path: Path, data: memoryview, kind: str, *, as_text: bool) -> ModelFacts:

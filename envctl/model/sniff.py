@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from envctl.errors import BadInput
-from envctl.model.protobuf import WireError, fields
+from envctl.model.protobuf import WireError, fields, varint
 
 _FETCH = "download the model file itself: a web page was saved in its place"
 _NOT_YET = "convert it to ONNX first: this version of envctl reads ONNX"
@@ -121,6 +121,10 @@ def message_kind(data: memoryview) -> str:
             if tag == 1 and node is None and not isinstance(value, int):
                 node = value
     except WireError:
+        if set(shapes) == {1} and shapes[1] is int:
+            return "saved-model" if _long_second(data) else "onnx"
+        if shapes and shapes.get(1) is int:
+            return "onnx"
         node = node if node is not None else _first_part(data)
     if shapes.get(1) is int:
         if 7 in shapes or 8 in shapes:
@@ -132,6 +136,12 @@ def message_kind(data: memoryview) -> str:
 def _first_part(data: memoryview) -> memoryview | None:
     """The content of a first field that goes on beyond the end."""
     return data[2:] if len(data) > 2 and data[0] == 0x0A else None
+
+
+def _long_second(data: memoryview) -> bool:
+    """Whether field 2, which is cut off, is longer than the producer's name of an ONNX model ever is."""
+    _, at = varint(data, 1)
+    return len(data) > at + 1 and data[at] == 0x12 and varint(data, at + 1)[0] > 1024
 
 
 def _is_node(data: memoryview) -> bool:

@@ -7,7 +7,7 @@ attr_value.proto, function.proto have the fields' numbers.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from envctl.model.facts import ModelFacts, Op, Tensor
@@ -20,7 +20,12 @@ DOMAIN = "tensorflow"
 SOURCES = {"Placeholder", "PlaceholderV2", "PlaceholderWithDefault"}
 # nodes without a consumer that are no result of the model
 NO_RESULT = SOURCES | {"NoOp", "Const", "Assert", "Assign", "AssignVariableOp", "SaveV2", "MergeV2Checkpoints"}
-# operators that keep the element type of their first input
+# operators whose result has the element type that they say of their input
+SAME_TYPE = {
+    "Identity", "Softmax", "LogSoftmax", "Relu", "Relu6", "Sigmoid", "Tanh", "MatMul", "BiasAdd", "Add", "AddV2", "Sub",
+    "Mul", "RealDiv", "Mean", "Sum", "Max", "Reshape", "Squeeze", "ExpandDims", "Transpose", "ConcatV2", "Conv2D",
+    "MaxPool", "AvgPool", "Pad", "StridedSlice",
+}  # fmt: skip
 PYTHON_CODE = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 FILES = {"ReadFile", "WriteFile", "MatchingFiles"}
 STORED = {"Const", "VarHandleOp", "VariableV2", "Variable"}
@@ -126,7 +131,7 @@ def _attribute(data: memoryview, node: Node) -> None:
     if value is None or name not in ("dtype", "T", "shape", "value", "data_format", "_output_shapes"):
         return
     for tag, part in fields(value):
-        if (tag == 6 and name == "dtype") or (tag == 6 and name == "T" and not node.dtype):
+        if tag == 6 and name == "dtype" or (tag == 6 and name == "T" and not node.dtype):
             node.dtype = dtype_of(number(part))
         elif tag == 7 and name == "shape":
             node.shape = shape_of(message(part))
@@ -193,10 +198,5 @@ def source_of(name: str) -> str:
 def named(node: Node) -> Tensor:
     """A node's first output as `name:0`."""
     shape = node.shape if node.op in SOURCES else None
-    dtype = node.dtype if node.op in SOURCES or node.op == "Identity" else ""
+    dtype = node.dtype if node.op in SOURCES or node.op in SAME_TYPE else ""
     return Tensor(name=f"{node.name}:0", dtype=dtype, shape=shape)
-
-
-def with_batch_open(tensor: Tensor) -> Tensor:
-    """The tensor with its first size open."""
-    return replace(tensor, shape=(None, *tensor.shape[1:])) if tensor.shape else tensor

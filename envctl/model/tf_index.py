@@ -15,15 +15,17 @@ from envctl.model.tf_types import dtype_of, shape_of
 
 FOOTER, MAGIC = 48, (0xDB4775248B80FB57).to_bytes(8, "little")
 TRAILER = 5  # a block's kind of compression and its checksum
-VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
+COPIES = "_all_variables/"  # Keras 3 writes every variable a second time (measured: tests/models/makers)
 # what training keeps beside the model's own variables
 TRAINING = ("optimizer", "/.OPTIMIZER_SLOT/", "save_counter", "keras_api/metrics", "global_step")
 
 
 def model_variables(data: memoryview) -> Iterator[tuple[str, int]]:
     """Element type and number of elements of each variable, without those of optimizers and metrics."""
-    for name, entry in entries(data):
-        if name and not any(mark in name for mark in TRAINING):
+    found = {name: entry for name, entry in entries(data) if name}
+    twice = any(name.startswith("variables/") for name in found)
+    for name, entry in found.items():
+        if not any(mark in name for mark in TRAINING) and not (twice and name.startswith(COPIES)):
             dtype, size = _entry(entry)
             if dtype != "str":
                 yield dtype, size

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from envctl.model.facts import ModelFacts, Op, Tensor
+from envctl.model.layout import by_sizes
 from envctl.model.keras_config import parsed
 from envctl.model.limits import MAX_DEPTH, MAX_NODES, Damaged, at_most, elements
 from envctl.model.pickles import WIDTH
@@ -40,7 +41,7 @@ def facts(path: Path, content: bytes, others: list[str]) -> ModelFacts:
         producer="torch",
         producer_version=str(program.get("torch_version") or "")[:80],
         opsets=opset,
-        inputs=tuple(_ends(signature.get("input_specs"), "user_input", values)),
+        inputs=tuple(map(by_sizes, _ends(signature.get("input_specs"), "user_input", values))),
         outputs=tuple(_ends(signature.get("output_specs"), "user_output", values)),
         op_counts=dict(_ops(graph)),
         weights=frozenset(dtype for dtype, _ in stored),
