@@ -23,9 +23,12 @@ def print_outcome(outcome: Outcome) -> None:
         "model",
         f"{outcome.model.path} (sha256 {outcome.model.sha256[:12]})" if outcome.model else "",
     )
+    if outcome.route and outcome.source:
+        row(console, "route", f"{route_line(outcome)} in {stack_line(outcome.source)}")
     for role, prepared in (("target", outcome.target), ("reference", outcome.reference)):
         if prepared:
             row(console, role, stack_line(prepared))
+    print_layout(console, outcome)
     row(console, "runner", f"{outcome.runner} ({outcome.runner_why})")
     print_sandbox(console, outcome)
     row(console, "inputs", outcome.inputs)
@@ -42,6 +45,21 @@ def print_outcome(outcome: Outcome) -> None:
     if outcome.recorded:
         row(console, "recorded", str(outcome.recorded))
     row(console, "time", ", ".join(f"{name} {value:.2f} s" for name, value in outcome.seconds.items()))
+
+
+def route_line(outcome: Outcome) -> str:
+    """The formats that the model passed, and the opset that was written."""
+    assert outcome.model and outcome.route
+    passed = outcome.passed
+    opset = passed.model.opsets.get("ai.onnx") if passed else None
+    written = f"{outcome.route.to} (opset {opset})" if opset else outcome.route.to
+    return f"{outcome.model.format} to {written}{', made before,' if passed and passed.kept else ''}"
+
+
+def print_layout(console: Console, outcome: Outcome) -> None:
+    """Which tensors of the result have their channels first where the source has them last."""
+    if outcome.passed and outcome.passed.channels_first:
+        row(console, "layout", f"channels first (NCHW): {', '.join(sorted(outcome.passed.channels_first))}")
 
 
 def stack_line(prepared: Prepared) -> str:

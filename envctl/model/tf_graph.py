@@ -131,7 +131,7 @@ def _attribute(data: memoryview, node: Node) -> None:
     if value is None or name not in ("dtype", "T", "shape", "value", "data_format", "_output_shapes"):
         return
     for tag, part in fields(value):
-        if tag == 6 and name == "dtype" or (tag == 6 and name == "T" and not node.dtype):
+        if (tag == 6 and name == "dtype") or (tag == 6 and name == "T" and not node.dtype):
             node.dtype = dtype_of(number(part))
         elif tag == 7 and name == "shape":
             node.shape = shape_of(message(part))

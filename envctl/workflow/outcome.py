@@ -103,7 +103,11 @@ def route_data(outcome: Outcome) -> dict[str, Any] | None:
     if outcome.route is None:
         return None
     passed = outcome.passed
-    made = {"model": model_data(passed.model), "channels_first": sorted(passed.channels_first)} if passed else {}
+    made = (
+        {"model": model_data(passed.model), "channels_first": sorted(passed.channels_first), "kept": passed.kept}
+        if passed
+        else {}
+    )
     return {"to": outcome.route.to, "adapter": outcome.route.adapter, "source": prepared_data(outcome.source), **made}
 
 

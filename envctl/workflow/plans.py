@@ -18,7 +18,7 @@ from envctl.workflow.locked import plan_locked
 from envctl.workflow.outcome import Outcome
 from envctl.workflow.plan import Plan, check_target, known_facts, plan_reference, plan_target
 from envctl.workflow.prepare import Prepared, prepare
-from envctl.workflow.route import plan_route, source_pins, with_opset, writable_opsets
+from envctl.workflow.route import passing, plan_route, source_pins, with_opset, writable_opsets
 from envctl.workflow.task import reference_for, will_compare
 
 
@@ -40,7 +40,7 @@ def plan_and_prepare(ask: Ask, outcome: Outcome, host: HostFacts, runner: Runner
 def route_of(ask: Ask, model: ModelFacts, target: Plan) -> Route | None:
     """The route that the model takes to this release of the engine."""
     readable = target.spec.readable(target.stack.version(target.spec.engine))
-    return routes.find(model.format, readable, to=ask.through)
+    return routes.find(model.format, readable, to=passing(ask))
 
 
 def target_plan(facts: Matrix, ask: Ask, host: HostFacts, runner: Runner, model: ModelFacts | None) -> Plan:

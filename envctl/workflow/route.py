@@ -18,7 +18,7 @@ from envctl.request import Known, Pin
 from envctl.routes import Route
 from envctl.runner import Runner
 from envctl.versions import Condition
-from envctl.workflow import steps
+from envctl.workflow import intermediate, steps
 from envctl.workflow.ask import Ask
 from envctl.workflow.plan import Plan, plan
 from envctl.workflow.prepare import Prepared
@@ -37,10 +37,17 @@ TO_NCHW, TO_NHWC = (0, 3, 1, 2), (0, 2, 3, 1)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Passed:
-    """What came of the route: the model that the target takes, and which of its tensors have channels first now."""
+    """What came of the route: the model that the target takes, which of its tensors have channels first now, and whether
+    it was `kept` from an earlier run."""
 
     model: ModelFacts
     channels_first: frozenset[str] = frozenset()
+    kept: bool = False
+
+
+def passing(ask: Ask) -> str:
+    """The format that the model passes in any case: what was said, or ONNX where its layout or opset was."""
+    return ask.through or ("onnx" if ask.layout or ask.opset else "")
 
 
 def writable_opsets(matrix: Matrix, route: Route) -> tuple[str, ...]:
@@ -109,8 +116,14 @@ def _pass(work: Work, route: Route, prepared: Prepared) -> Passed:
     job.options.update(source_options(work.source), to=route.to, nchw=work.ask.layout == "nchw")
     if route.writer:
         job.options["opset"] = prepared.plan.stack.version("opset")
-    work.outcome.results[FOLDER] = result = steps.run(replace(job, adapter=route.adapter), prepared, work.runner)
-    return checked(work.source, route, result)
+    job = replace(job, adapter=route.adapter)
+    name = intermediate.key(job, prepared, work.source.sha256)
+    found = intermediate.fetch(name, job.folder)
+    work.outcome.results[FOLDER] = result = found or steps.run(job, prepared, work.runner)
+    made = checked(work.source, route, result)
+    if not found:
+        intermediate.keep(name, job.folder)
+    return replace(made, kept=found is not None)
 
 
 def checked(source: ModelFacts, route: Route, result: Result) -> Passed:

@@ -10,6 +10,7 @@ from envctl.spec import read_spec
 from envctl.verify import inputs
 from envctl.workflow import deliver
 from envctl.workflow.ask import Ask
+from envctl.workflow.route import passing
 from envctl.workflow.source import read_source
 
 
@@ -19,7 +20,10 @@ def check_target(ask: Ask, facts: ModelFacts) -> None:
     if not spec.adapter:
         do = ["its environment can be locked (envctl lock) and used by a command of yours (envctl run … -- COMMAND)"]
         raise BadInput(f"envctl cannot convert or run models with {spec.title} yet", do=do)
-    way = routes.find(facts.format, spec.every_format(), to=ask.through)
+    way = routes.find(facts.format, spec.every_format(), to=passing(ask))
+    if way is None and (ask.layout or ask.opset or (ask.via and facts.format == "onnx")):
+        do = ["write the model anew from its framework, or leave --layout, --opset and --via out"]
+        raise BadInput(f"{facts.path.name} goes to {spec.title} as it is: nothing is written on the way", do=do)
     if ask.task == "convert" and not spec.converts and way is None:
         do = [f"compare it with the reference: envctl run --{spec.option} … verify {facts.path.name}"]
         raise BadInput(f"{spec.title} runs {facts.format} models as they are: there is nothing to convert", do=do)
