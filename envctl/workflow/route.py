@@ -37,8 +37,8 @@ TO_NCHW, TO_NHWC = (0, 3, 1, 2), (0, 2, 3, 1)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Passed:
-    """What came of the route: the model that the target takes, which of its tensors have channels first now, and whether
-    it was `kept` from an earlier run."""
+    """What came of the route: the model that the target takes, which of its tensors have channels first now, and
+    whether it was `kept` from an earlier run."""
 
     model: ModelFacts
     channels_first: frozenset[str] = frozenset()

@@ -1,7 +1,7 @@
 """Networks of Keras with answers that depend on their input, in every format that TensorFlow writes.
 
-Run inside an environment with TensorFlow: `envctl run --tf 2.15 -- python keras_nets.py FOLDER NET [NET …]`. Each is saved
-as FOLDER/NET/saved_model (folder), frozen.pb, model.keras and model.h5.
+Run inside an environment with TensorFlow: `envctl run --tf 2.15 -- python keras_nets.py FOLDER NET [NET …]`. Each is
+saved as FOLDER/NET/saved_model (folder), frozen.pb, model.keras and model.h5.
 
 A network with fresh weights answers nearly the same to everything, and a comparison of its answers proves nothing
 (docs/evidence.md#constant-models). So batch normalisations get random scales and the statistics of random images, and
@@ -31,7 +31,7 @@ def block(x, filters, axis):
 
 
 def unet(form):
-    """Two levels, 32 x 32, 4 classes a pixel: pooling, upsampling, transposed convolution, skips, softmax over channels."""
+    """Two levels, 32 x 32, 4 classes a pixel: pooling, upsampling, transposed convolution, skips, channel softmax."""
     axis = -1 if form == "channels_last" else 1
     image = K.Input((32, 32, 3) if axis == -1 else (3, 32, 32), name="image")
     one = block(image, 8, axis)
@@ -51,13 +51,13 @@ def shapes(count, form, seed):
     images = generator.normal(0, 0.3, (count, 32, 32, 3)).astype("float32")
     labels = np.zeros((count, 32, 32), "int64")
     rows, columns = np.mgrid[0:32, 0:32]
-    for image, label in zip(images, labels):
-        y, x, size = generator.integers(6, 26, 2).tolist() + [int(generator.integers(3, 7))]
+    for image, label in zip(images, labels, strict=True):
+        y, x, size = *generator.integers(6, 26, 2), generator.integers(3, 7)
         label[(abs(rows - y) < size) & (abs(columns - x) < size)] = 1
         y, x = generator.integers(6, 26, 2)
         label[(rows - y) ** 2 + (columns - x) ** 2 < size**2] = 2
         label[abs(rows + columns - int(generator.integers(15, 50))) < 2] = 3
-        image += np.eye(4, 3, dtype="float32")[label]
+        image[:] += np.eye(4, 3, dtype="float32")[label]
     return (images if form == "channels_last" else images.transpose(0, 3, 1, 2)), labels
 
 
@@ -72,7 +72,7 @@ def trained_unet(form):
             answers = model(images[rows], training=True)
             likely = tf.reduce_sum(answers * tf.one_hot(labels[rows], 4, axis=axis), axis=axis)
             loss = -tf.reduce_mean(tf.math.log(likely + 1e-7))
-        optimizer.apply_gradients(zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables))
+        optimizer.apply_gradients(zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables, strict=True))
     return model
 
 
