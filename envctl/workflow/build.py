@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,16 +69,16 @@ def build(lock: Lock, order: Order, listener: Listener) -> Built:
     outputs = [read_output(text) for text in order.outputs]
     names = tuple(_checked_name(name) for name in order.names)
     target = _target(order)
-    draft = draft_of(lock, order, listener)
-    built = _loaded(draft, names, listener) if order.load else _measured(draft)
-    built.names = names or built.names
-    for kind, path in outputs:
-        _write(kind, built.image, path, names, listener)
-        built.wrote.append(f"{kind}:{path}")
-    if target:
-        from envctl.oci.push import push
+    with closing(draft_of(lock, order, listener)) as draft:
+        built = _loaded(draft, names, listener) if order.load else _measured(draft)
+        built.names = names or built.names
+        for kind, path in outputs:
+            _write(kind, built.image, path, names, listener)
+            built.wrote.append(f"{kind}:{path}")
+        if target:
+            from envctl.oci.push import push
 
-        built.pushed = push(target, built.image, listener.say, insecure=order.insecure)
+            built.pushed = push(target, built.image, listener.say, insecure=order.insecure)
     built.revision = order.revision
     listener.say("")
     built.seconds = time.perf_counter() - began
