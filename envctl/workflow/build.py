@@ -112,7 +112,11 @@ def base_of(lock: Lock, order: Order, listener: Listener) -> BaseImage:
     from envctl.aliases import read_indexes
     from envctl.debian import ALIAS
 
-    mirror = read_indexes(list(order.index)).addresses.get(ALIAS, "")
+    def mirror() -> str:
+        return read_indexes(list(order.index)).addresses.get(ALIAS, "")
+
+    if order.index:
+        mirror()  # whatever cannot be read is said before anything is made
     wish = Wish(given=order.base, mirror=mirror, offline=order.offline, insecure=order.insecure)
     return base_for_lock(order.locked, lock.python, wish, listener.say)
 

@@ -23,7 +23,7 @@ class Wish:
     the network may be used."""
 
     given: str = ""
-    mirror: str = ""
+    mirror: Callable[[], str] = str
     offline: bool = False
     insecure: bool = False
 
@@ -97,7 +97,7 @@ def _made(locked: LockedBase, wish: Wish, say: Callable[[str], None]) -> BaseIma
         do = ["leave --offline out once: it is made then, and kept", "or copy the folder store/bases from where it is"]
         raise HostLacks(f"the locked {base.name} is not on this machine", because=because, do=do)
     say(f"no {base.name} here has the locked packages: making one")
-    made = make_base(base, [wish.mirror] if wish.mirror else [], say)
+    made = make_base(base, [mirror] if (mirror := wish.mirror()) else [], say)
     _check_made(locked, made)
     return made
 
