@@ -24,6 +24,7 @@ LARGEST_MEMBER = (8 << 30) - 1  # what a ustar header can say
 LARGEST_WHEEL = 64 << 30  # bytes when unpacked
 STEEPEST, HARMLESS = 200, 100 << 20  # a wheel that grows more than this, and to more than that, is a bomb
 STORED, DEFLATED = 0, 8
+NOT_DEFLATE: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # the stub has a variable there
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,7 +117,7 @@ def inflated(stream: BinaryIO, data: Packed, label: str) -> Iterator[bytes]:
             if seen > data.size:
                 raise zipfile.BadZipFile("it is larger than it says")
             yield block
-    except (isal_zlib.error, zipfile.BadZipFile) as error:
+    except (NOT_DEFLATE, zipfile.BadZipFile) as error:
         raise bad_wheel(label, f"a member is damaged: {error}") from error
     if (seen, crc) != (data.size, data.crc):
         raise bad_wheel(label, "a member's bytes are not those that its directory announces")
