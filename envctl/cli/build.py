@@ -17,10 +17,11 @@ from envctl.errors import BadInput
 if TYPE_CHECKING:
     from envctl.lock import Lock
     from envctl.workflow.build import Built, Order
-    from envctl.workflow.build_lock import Found
+    from envctl.workflow.read_locked import Locked
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
+DEFAULT = Path("envctl.lock")
 LockFile = Annotated[
     Path | None,
     typer.Argument(metavar="[LOCK]", help="A lock (default: ./envctl.lock where it is); or give pins instead."),
@@ -104,13 +105,13 @@ def build(
         made = {"names": tuple(tag), "load": load, "push": push, "insecure": insecure, "folders": tuple(wheels)}
         order = Order(base=base, locked=found.base, revision=revision, **made, **shared)  # type: ignore[arg-type]
         if emit:
-            _emit(emit, found.environment, order, output, screen)
+            _emit(emit, found.lock, order, output, screen)
         elif licences:
             if output or load or push or sbom:
                 raise BadInput("--licences only lists what is in an image", do=["leave -o, --load, --push, --sbom out"])
-            print_licences(found.environment, order, screen)
+            print_licences(found.lock, order, screen)
         else:
-            _build(found.environment, order, output, screen, with_papers=papers, sbom=sbom)
+            _build(found.lock, order, output, screen, with_papers=papers, sbom=sbom)
 
 
 def _lock(
@@ -120,18 +121,18 @@ def _lock(
     pins: list[str],
     asked: dict[str, Any],
     screen: Screen,
-) -> Found:
+) -> Locked:
     """What the file holds (of its target, for a base: `chosen`), or what the pins resolve to; one of both."""
-    from envctl.workflow.build_lock import DEFAULT, Found, read_lock
+    from envctl.workflow.read_locked import Locked, read_for_image
 
     pinned = pins or [option for option, value in engines.items() if value is not None]
-    if path is None and not pinned and Path(DEFAULT).is_file():
-        path = Path(DEFAULT)
+    if path is None and not pinned and DEFAULT.is_file():
+        path = DEFAULT
     if bool(path) == bool(pinned):
         what = "both a lock and pins were given" if path else "nothing was asked for"
         raise BadInput(what, do=["envctl build LOCK, or pins, for example --openvino 2026.4"])
     if path:
-        return read_lock(path, *chosen)
+        return read_for_image(path, *chosen)
     if chosen[0]:
         raise BadInput("--target chooses in a lock file, and pins were given", do=["give LOCK, or leave --target out"])
     from envctl.cli.pins import engine_and_pins
@@ -139,7 +140,7 @@ def _lock(
     from envctl.workflow.ask import Ask
 
     engine, found = engine_and_pins(engines, pins)
-    return Found(environment=build.resolved(Ask(task="command", engine=engine, pins=found, **asked), screen))
+    return Locked(lock=build.resolved(Ask(task="command", engine=engine, pins=found, **asked), screen))
 
 
 def _build(
