@@ -57,20 +57,12 @@ Revision = Annotated[str, typer.Option("--revision", help="Source revision for a
 
 
 @app.command()
+@options.with_pins
 def build(
+    *,
     lock: LockFile = None,
     target: Target = "",
-    trt: options.Trt = None,
-    trt_rtx: options.TrtRtx = None,
-    tf: options.Tf = None,
-    ort: options.Ort = None,
-    openvino: options.OpenVino = None,
-    ncnn: options.Ncnn = None,
-    litert: options.LiteRt = None,
-    mxnet: options.Mxnet = None,
-    cuda: options.Cuda = None,
-    cudnn: options.Cudnn = None,
-    python: options.Python = None,
+    pinned: options.Pinned,
     gpu: options.Gpu = None,
     pin: options.Pins = [],  # noqa: B006
     tag: Tag = [],  # noqa: B006
@@ -91,15 +83,11 @@ def build(
     as_json: options.Json = False,
 ) -> None:
     """Make the image of a lock: the same bits everywhere. Without -o, --load, --push only its digest is computed."""
-    engines = {
-        "--trt": trt, "--trt-rtx": trt_rtx, "--tf": tf, "--ort": ort, "--openvino": openvino, "--ncnn": ncnn,
-        "--litert": litert, "--mxnet": mxnet, "--cuda": cuda, "--cudnn": cudnn, "--python": python,
-    }  # fmt: skip
     screen = Screen(as_json)
     with guarded(screen):
         shared = {"index": tuple(index), "offline": offline}
         asked = {"refresh": refresh_lock, "gpu": gpu, **shared}
-        found = _lock(lock, (target, base), engines, pin, asked, screen)
+        found = _lock(lock, (target, base), pinned, pin, asked, screen)
         from envctl.workflow.build import Order
 
         made = {"names": tuple(tag), "load": load, "push": push, "insecure": insecure, "folders": tuple(wheels)}
