@@ -60,12 +60,12 @@ def _base() -> str:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def place(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("newer")
     if not _base():
         assert run_envctl("base", "debian:bookworm").code == 0
     order, cache = building.order(folder / "order"), building.new_cache(folder / "cache")
-    with newer_docker(folder, [CACHE, ROOT]) as address:
+    with newer_docker(folder, [CACHE, ROOT, models]) as address:
         yield Place(address=address, cache=cache, order=order)
 
 
