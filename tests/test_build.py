@@ -356,7 +356,7 @@ def assert_refused(ran: Ran, code: int, words: str) -> None:
         (["LOCK", "-o", "oci:"], "does not say what to write"),
         (["LOCK", "--tag", "Upper:case"], "not a name for an image"),
         (["LOCK", "--emit", "makefile"], "makes no sense"),
-        (["nowhere.lock"], "nowhere.lock is not a lock"),
+        (["nowhere.lock"], "cannot read the lock nowhere.lock"),
     ],
 )
 def test_command_lines_that_cannot_be(order: Order, tmp_path: Path, arguments: list[str], words: str) -> None:
@@ -396,7 +396,11 @@ def test_two_wheels_that_claim_one_path(tmp_path: Path) -> None:
         path = odd_wheels.write(folder / f"{name}-1.0-py3-none-any.whl", {"tests/__init__.py": name}, name=name)
         packages.append(building.locked(path, name, "1.0"))
     order = building.written(tmp_path, folder, packages)
-    ran = build(*order.arguments, "-o", f"oci:{tmp_path / 'out'}", cache=new_cache(tmp_path / "cache"))
+    cache = new_cache(tmp_path / "cache")
+    for each in packages:  # what each of them brings is known then, and still they cannot be together
+        (tmp_path / each.name).mkdir()
+        built(*building.written(tmp_path / each.name, folder, [each]).arguments, cache=cache)
+    ran = build(*order.arguments, "-o", f"oci:{tmp_path / 'out'}", cache=cache)
     assert_refused(ran, 2, "two packages claim lib/python3.11/site-packages/tests/__init__.py")
     assert not (tmp_path / "out").exists()
 

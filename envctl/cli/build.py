@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from envctl.cli import options
+from envctl.cli import again, options
 from envctl.cli.attached import attached_data, attached_lines, warn
 from envctl.cli.licences import print_licences
 from envctl.cli.push import pushed_data
@@ -17,10 +18,11 @@ from envctl.errors import BadInput
 if TYPE_CHECKING:
     from envctl.lock import Lock
     from envctl.workflow.build import Built, Order
-    from envctl.workflow.build_lock import Found
+    from envctl.workflow.read_locked import Locked
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
+DEFAULT = Path("envctl.lock")
 LockFile = Annotated[
     Path | None,
     typer.Argument(metavar="[LOCK]", help="A lock (default: ./envctl.lock where it is); or give pins instead."),
@@ -56,20 +58,12 @@ Revision = Annotated[str, typer.Option("--revision", help="Source revision for a
 
 
 @app.command()
+@options.with_pins
 def build(
+    *,
     lock: LockFile = None,
     target: Target = "",
-    trt: options.Trt = None,
-    trt_rtx: options.TrtRtx = None,
-    tf: options.Tf = None,
-    ort: options.Ort = None,
-    openvino: options.OpenVino = None,
-    ncnn: options.Ncnn = None,
-    litert: options.LiteRt = None,
-    mxnet: options.Mxnet = None,
-    cuda: options.Cuda = None,
-    cudnn: options.Cudnn = None,
-    python: options.Python = None,
+    pinned: options.Pinned,
     gpu: options.Gpu = None,
     pin: options.Pins = [],  # noqa: B006
     tag: Tag = [],  # noqa: B006
@@ -90,27 +84,37 @@ def build(
     as_json: options.Json = False,
 ) -> None:
     """Make the image of a lock: the same bits everywhere. Without -o, --load, --push only its digest is computed."""
-    engines = {
-        "--trt": trt, "--trt-rtx": trt_rtx, "--tf": tf, "--ort": ort, "--openvino": openvino, "--ncnn": ncnn,
-        "--litert": litert, "--mxnet": mxnet, "--cuda": cuda, "--cudnn": cudnn, "--python": python,
-    }  # fmt: skip
     screen = Screen(as_json)
     with guarded(screen):
         shared = {"index": tuple(index), "offline": offline}
         asked = {"refresh": refresh_lock, "gpu": gpu, **shared}
-        found = _lock(lock, (target, base), engines, pin, asked, screen)
+        path = _file(lock, pinned, pin)
+        found = _lock(path, (target, base), pinned, pin, asked, screen)
         from envctl.workflow.build import Order
 
         made = {"names": tuple(tag), "load": load, "push": push, "insecure": insecure, "folders": tuple(wheels)}
         order = Order(base=base, locked=found.base, revision=revision, **made, **shared)  # type: ignore[arg-type]
         if emit:
-            _emit(emit, found.environment, order, output, screen)
+            _emit(emit, found.lock, order, output, screen)
         elif licences:
             if output or load or push or sbom:
                 raise BadInput("--licences only lists what is in an image", do=["leave -o, --load, --push, --sbom out"])
-            print_licences(found.environment, order, screen)
+            print_licences(found.lock, order, screen)
         else:
-            _build(found.environment, order, output, screen, with_papers=papers, sbom=sbom)
+            built = _build(found.lock, order, output, screen, with_papers=papers, sbom=sbom)
+            if load and path and not (output or push or sbom):
+                _remember(built, order, path, as_json)
+
+
+def _file(path: Path | None, engines: dict[str, str | None], pins: list[str]) -> Path | None:
+    """The file with the lock; None where pins are given."""
+    pinned = pins or [option for option, value in engines.items() if value is not None]
+    if path is None and not pinned and DEFAULT.is_file():
+        path = DEFAULT
+    if bool(path) == bool(pinned):
+        what = "both a lock and pins were given" if path else "nothing was asked for"
+        raise BadInput(what, do=["envctl build LOCK, or pins, for example --openvino 2026.4"])
+    return path
 
 
 def _lock(
@@ -120,18 +124,12 @@ def _lock(
     pins: list[str],
     asked: dict[str, Any],
     screen: Screen,
-) -> Found:
-    """What the file holds (of its target, for a base: `chosen`), or what the pins resolve to; one of both."""
-    from envctl.workflow.build_lock import DEFAULT, Found, read_lock
+) -> Locked:
+    """What the file holds (of its target, for a base: `chosen`), or what the pins resolve to."""
+    from envctl.workflow.read_locked import Locked, read_for_image
 
-    pinned = pins or [option for option, value in engines.items() if value is not None]
-    if path is None and not pinned and Path(DEFAULT).is_file():
-        path = Path(DEFAULT)
-    if bool(path) == bool(pinned):
-        what = "both a lock and pins were given" if path else "nothing was asked for"
-        raise BadInput(what, do=["envctl build LOCK, or pins, for example --openvino 2026.4"])
     if path:
-        return read_lock(path, *chosen)
+        return read_for_image(path, *chosen)
     if chosen[0]:
         raise BadInput("--target chooses in a lock file, and pins were given", do=["give LOCK, or leave --target out"])
     from envctl.cli.pins import engine_and_pins
@@ -139,26 +137,41 @@ def _lock(
     from envctl.workflow.ask import Ask
 
     engine, found = engine_and_pins(engines, pins)
-    return Found(environment=build.resolved(Ask(task="command", engine=engine, pins=found, **asked), screen))
+    return Locked(lock=build.resolved(Ask(task="command", engine=engine, pins=found, **asked), screen))
 
 
 def _build(
     lock: Lock, order: Order, outputs: list[str], screen: Screen, *, with_papers: bool, sbom: Path | None
-) -> None:
+) -> Built:
     from dataclasses import replace
 
-    from envctl.workflow import attach, build
+    from envctl.workflow import build
 
     built = build.build(lock, replace(order, outputs=tuple(outputs)), screen)
-    attached = attach.attach(built, order, sbom, screen, beside=with_papers)
+    attached = None
+    if built.wrote or built.pushed or sbom:
+        from envctl.workflow import attach
+
+        attached = attach.attach(built, order, sbom, screen, beside=with_papers)
     screen.quiet()
     if screen.as_json:
         screen.print_json(_data(built) | attached_data(attached))
-        return
+        return built
     *lines, time = _lines(built)
     for label, text in [*lines, *attached_lines(attached), time]:
-        print(f"  {label:<9} {text}")
+        print(again.line(label, text))
     warn(attached)
+    return built
+
+
+def _remember(built: Built, order: Order, lock: Path, as_json: bool) -> None:
+    """Keep what is said of an image that was loaded, as it will be said when the command is given once more."""
+    from dataclasses import replace
+
+    next_time = replace(built, sent=0)
+    data = _data(next_time) | attached_data(None)
+    lines = [again.line(*each) for each in _lines(next_time)[:-1]]
+    again.remember(sys.argv[1:], lock, order, built, {"data": data} if as_json else {"lines": lines})
 
 
 def _lines(built: Built) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 from envctl.errors import HostLacks, Reason
@@ -12,6 +13,7 @@ from envctl.oci.archive import Item, docker_archive, oci_archive
 from envctl.oci.assemble import Draft
 from envctl.oci.content import Image
 from envctl.oci.store import read_note, write_note
+from envctl.oci.threads import ahead
 
 ABSENT = ("no such file", "not found", "does not exist")
 
@@ -106,15 +108,15 @@ def _send_containerd(image: Image, names: list[str], say: Callable[[str], None])
     skipped = sent_before
     try:
         say(f"loading into Docker: {len(blobs) - len(skipped)} of {len(blobs)} layers")
-        post(oci_archive(image, names, skipped))
+        post(oci_archive(image, [], skipped))
     except HostLacks as error:
         if not skipped or not _is_absent(error):
             raise
         say("a layer is not there after all: sending the whole image")
         skipped = frozenset()
-        post(oci_archive(image, names))
+        post(oci_archive(image, []))
     write_note("daemons", key, {"blobs": sorted(blobs | sent_before)})
-    if daemon.image(image.digest) is None:
+    if _there_already(image, names) is None:  # an archive's names are taken as they stand there, without their registry
         raise HostLacks(
             "Docker loaded something else than was sent", because=[Reason(text=f"it has no {image.digest}")]
         )
@@ -127,7 +129,7 @@ def _is_absent(error: HostLacks) -> bool:
 
 def post(body: Iterator[bytes]) -> None:
     """Send an archive; raises `HostLacks` with the daemon's words when it refuses."""
-    with daemon.asked("POST", "/images/load?quiet=1", body) as answer:
+    with closing(ahead(body)) as blocks, daemon.asked("POST", "/images/load?quiet=1", blocks) as answer:
         data = answer.read()
         if answer.status >= 400:
             raise daemon.refused(data)
