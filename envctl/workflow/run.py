@@ -18,7 +18,7 @@ from envctl.workflow import convert
 from envctl.workflow.ask import Ask, Listener
 from envctl.workflow.outcome import Outcome
 from envctl.workflow.plan import choose_runner
-from envctl.workflow.plans import carry_out, plan_and_prepare, target_plan
+from envctl.workflow.environments import carry_out, plan_and_prepare, target_plan
 from envctl.workflow.record import record
 from envctl.workflow.source import read_source
 from envctl.workflow.task import check_target
