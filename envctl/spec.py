@@ -50,7 +50,7 @@ class ImageSpec:
     """One engine's file in `images/`. `variants` are (versions they are for, packages with {component} holes).
 
     Without an `adapter` its environment can be made, but no model converted or run with it; one that does not `convert`
-    runs models as they are. `reads` are formats that only some of its releases read: (versions, formats). `also` are
+    runs models as they are, one that works `ahead_of_time` writes engines that envctl does not execute. `reads` are formats that only some of its releases read: (versions, formats). `also` are
     components of the matrix that belong into every environment of it. Without `types` nothing is known of the element
     types it reads.
     """
@@ -68,6 +68,7 @@ class ImageSpec:
     also: tuple[str, ...] = ()
     converts: bool = True
     reads: tuple[tuple[str, frozenset[str]], ...] = ()
+    ahead_of_time: bool = False
 
     def every_format(self) -> frozenset[str]:
         """The formats that any release reads."""
@@ -75,6 +76,8 @@ class ImageSpec:
 
     def readable(self, version: str) -> frozenset[str]:
         """The formats that this release reads."""
+        from packaging.specifiers import SpecifierSet
+
         some = [formats for when, formats in self.reads if SpecifierSet(when).contains(version, prereleases=True)]
         return self.formats.union(*some)
 
@@ -159,6 +162,7 @@ def _spec(data: dict[str, Any]) -> ImageSpec:
         ),
         also=tuple(data.get("also", ())),
         converts=data.get("converts", True),
+        ahead_of_time=data.get("ahead_of_time", False),
         reads=tuple((it["when"], frozenset(it["formats"])) for it in data.get("reads", ())),
     )
 

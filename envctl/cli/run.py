@@ -50,6 +50,7 @@ Atol = Annotated[float | None, typer.Option(min=0, help="Error limit in units of
 Cosine = Annotated[float | None, typer.Option(min=-1, max=1, help="Least cosine of a sample.")]
 Top1 = Annotated[float | None, typer.Option(min=0, max=1, help="Least top-1 agreement.")]
 Reference = Annotated[Path | None, typer.Option("--reference", help="Compare with this model instead of MODEL.")]
+Fallback = Annotated[bool, typer.Option("--allow-fallback", help="Let nodes that the GPU cannot run go to the CPU.")]
 Keep = Annotated[bool, typer.Option("--keep", help="Keep the job folder.")]
 Via = Annotated[
     list[str],
@@ -125,6 +126,7 @@ def convert(
     via: Via = [],  # noqa: B006
     opset: Opset = "",
     layout: Layout = "",
+    allow_fallback: Fallback = False,
     reference: Reference = None,
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Compare with the reference.")] = True,
     atol: Atol = None,
@@ -156,6 +158,7 @@ def infer(
     via: Via = [],  # noqa: B006
     opset: Opset = "",
     layout: Layout = "",
+    allow_fallback: Fallback = False,
     threads: Threads = 0,
     memory: Memory = None,
     timeout: Timeout = 1800,
@@ -179,6 +182,7 @@ def verify(
     via: Via = [],  # noqa: B006
     opset: Opset = "",
     layout: Layout = "",
+    allow_fallback: Fallback = False,
     reference: Reference = None,
     atol: Atol = None,
     cosine: Cosine = None,
@@ -205,7 +209,7 @@ def execute(ctx: typer.Context, arguments: Annotated[list[str], typer.Argument()
     raise typer.Exit(code)
 
 
-PLAIN = ("model", "seed", "samples", "atol", "cosine", "top1", "threads", "keep", "record")
+PLAIN = ("model", "seed", "samples", "atol", "cosine", "top1", "threads", "keep", "record", "allow_fallback")
 
 
 def _options(given: dict[str, Any]) -> dict[str, Any]:

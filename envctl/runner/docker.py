@@ -21,6 +21,7 @@ from envctl.job import Job, Result
 from envctl.lock import Lock
 from envctl.oci import PREFIX
 from envctl.runner import VARIABLES, WORKER
+from envctl.runner.gpu_request import device_request
 from envctl.runner.outcome import outcome, write_reproduce
 from envctl.spec import Base, base_for, bases
 
@@ -113,10 +114,13 @@ class DockerRunner:
         _check_readable(job)
         mounts = _mounts(job, environment)
         write_reproduce(job, _as_command(image, inside, mounts, job), {})
+        options = _shut_in(job, mounts)
+        if job.options.get("device") == "cuda":
+            options["device_requests"] = [device_request(self.client.info())]
         name = f"envctl-{os.urandom(8).hex()}"
         self.running.add(name)
         try:
-            return self._to_its_end(job, self._start(name, image, inside, _shut_in(job, mounts)))
+            return self._to_its_end(job, self._start(name, image, inside, options))
         except APIError:
             if not self.stopped:
                 raise

@@ -56,6 +56,7 @@ class Ask:
     through: str = ""
     opset: str = ""
     layout: Literal["", "nchw"] = ""
+    allow_fallback: bool = False
 
 
 class Listener(Protocol):

@@ -18,7 +18,7 @@ from envctl.workflow import deliver, route, steps
 from envctl.workflow.ask import Listener
 from envctl.workflow.feeds import described, make_feeds
 from envctl.workflow.route import source_options
-from envctl.workflow.task import reference_for
+from envctl.workflow.task import executes, reference_for
 from envctl.workflow.together import side_by_side
 from envctl.workflow.work import Work
 
@@ -152,12 +152,13 @@ def _only_convert(work: Work, listener: Listener) -> None:
     listener.say(f"{work.target.plan.title} converts")
     with _timed(work, "workers"):
         _made(work)
-    if work.target.plan.spec.runs_on == "cpu" or not work.ask.verify:
+    spec = work.target.plan.spec
+    if executes(spec, work.host) or not work.ask.verify:
         work.outcome.status, work.outcome.note = "converted", "not verified, as asked (--no-verify)"
         return
     work.outcome.status = "built"
     gpu = work.host.value("gpu")
-    why = "no supported GPU" if not gpu else f"this version of envctl does not execute on GPUs (here: {gpu})"
+    why = f"this version of envctl does not execute {spec.title} (GPU here: {gpu})" if gpu else "no supported GPU"
     work.outcome.note = NOT_EXECUTED + why
 
 

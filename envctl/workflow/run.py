@@ -16,12 +16,12 @@ from envctl.model import ModelFacts
 from envctl.tree import cache_root, disk_errors
 from envctl.workflow import convert
 from envctl.workflow.ask import Ask, Listener
+from envctl.workflow.environments import carry_out, plan_and_prepare, target_plan
 from envctl.workflow.outcome import Outcome
 from envctl.workflow.plan import choose_runner
-from envctl.workflow.environments import carry_out, plan_and_prepare, target_plan
 from envctl.workflow.record import record
 from envctl.workflow.source import read_source
-from envctl.workflow.task import check_target
+from envctl.workflow.task import check_host, check_target
 from envctl.workflow.work import Work
 
 
@@ -33,6 +33,7 @@ def run(ask: Ask, listener: Listener, probes: host_module.Probes) -> Outcome:
     outcome.model = facts
     check_target(ask, facts)
     host = host_module.collect(probes)
+    check_host(ask, host)
     runner, outcome.runner_why = choose_runner(ask.runner)
     outcome.runner = runner.name
     plan_and_prepare(ask, outcome, host, runner, listener)

@@ -44,6 +44,8 @@ def job(
         "threads": ask.threads,
         "shapes": {name: list(shape) for name, shape in ask.shapes.items()},
         "gpu": [ask.gpu] if ask.gpu else [],
+        "device": "cuda" if prepared.plan.spec.runs_on == "nvidia-gpu" else "cpu",
+        "allow_fallback": ask.allow_fallback,
     }
     return Job(
         folder=folder,
@@ -104,7 +106,7 @@ def failure(job: Job, prepared: Prepared, result: Result) -> EnvctlError:
 
 def _explained(job: Job, result: Result) -> tuple[list[Reason], list[str]]:
     """What `envctl explain` would say of a failure whose cause the worker could not name itself."""
-    if result.status not in ("engine-error", "engine-missing", "killed", "bad-result"):
+    if result.status not in ("engine-error", "engine-missing", "killed", "bad-result", "no-device"):
         return [], []
     return told_by(f"{tail(job.folder, 400)}\n{result.message}")
 

@@ -6,7 +6,7 @@ from envctl import routes
 from envctl.errors import BadInput, HostLacks, Reason
 from envctl.host import HostFacts
 from envctl.model import ModelFacts
-from envctl.spec import read_spec
+from envctl.spec import ImageSpec, read_spec
 from envctl.verify import inputs
 from envctl.workflow import deliver
 from envctl.workflow.ask import Ask
@@ -27,9 +27,9 @@ def check_target(ask: Ask, facts: ModelFacts) -> None:
     if ask.task == "convert" and not spec.converts and way is None:
         do = [f"compare it with the reference: envctl run --{spec.option} … verify {facts.path.name}"]
         raise BadInput(f"{spec.title} runs {facts.format} models as they are: there is nothing to convert", do=do)
-    if ask.task == "infer" and spec.runs_on != "cpu":
+    if ask.task == "infer" and spec.ahead_of_time:
         do = ["convert it here (ahead of time), run it where the GPU is"]
-        raise HostLacks(f"{spec.title} runs on an NVIDIA GPU, and this version of envctl runs on CPUs", do=do)
+        raise HostLacks(f"this version of envctl builds engines of {spec.title} and does not execute them", do=do)
     if ask.task == "convert":
         deliver.check_folder(ask, facts, spec)
     if ask.task == "infer" and ask.output:
@@ -42,10 +42,25 @@ def check_target(ask: Ask, facts: ModelFacts) -> None:
         raise BadInput(f"--shape {unknown[0]}: the model has no such input", do=[f"its inputs: {names}"])
 
 
-def will_compare(ask: Ask, host: HostFacts) -> bool:  # noqa: ARG001 - a GPU will matter here
+def check_host(ask: Ask, host: HostFacts) -> None:
+    """Raise when the task is to execute the engine and this host cannot."""
+    spec = read_spec(ask.engine)
+    if spec.ahead_of_time or executes(spec, host) or ask.task not in ("infer", "verify"):
+        return
+    because = [Reason(text=f"{name} is {host.value(name) or 'none'}", source="this host") for name in ("driver", "gpu")]
+    do = ["envctl doctor says what keeps the GPU away", "convert it here, and verify it where the GPU is"]
+    raise HostLacks(f"{spec.title} runs on an NVIDIA GPU, and none can be used here", because=because, do=do)
+
+
+def executes(spec: ImageSpec, host: HostFacts) -> bool:
+    """Whether envctl can execute what this engine makes, here."""
+    return not spec.ahead_of_time and (spec.runs_on == "cpu" or bool(host.value("driver") and host.value("gpu")))
+
+
+def will_compare(ask: Ask, host: HostFacts) -> bool:
     """Whether target and reference will both be executed and compared."""
-    executes = read_spec(ask.engine).runs_on == "cpu"
-    return executes and (ask.task == "verify" or (ask.task == "convert" and ask.verify))
+    can = executes(read_spec(ask.engine), host)
+    return can and (ask.task == "verify" or (ask.task == "convert" and ask.verify))
 
 
 def reference_for(ask: Ask, facts: ModelFacts) -> ModelFacts:

@@ -1,24 +1,33 @@
-"""ONNX Runtime on the CPU. API: https://onnxruntime.ai/docs/api/python/api_summary.html"""
+"""ONNX Runtime on the CPU, or on a GPU through CUDA. API: https://onnxruntime.ai/docs/api/python/api_summary.html"""
 
 import os
 
+import placement
 from failure import StepFailed
 
-PROVIDERS = ["CPUExecutionProvider"]
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+FATAL, ERROR = 4, 3
+# TF32, its default, is not float32: 10 bits of mantissa in convolutions and matrix products
+# https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html#use_tf32
+PRECISE = {"use_tf32": "0"}
 
 
 def open_engine():
     import onnxruntime
 
-    # 4 = fatal: errors come back as exceptions
-    onnxruntime.set_default_logger_severity(4)
+    here = CUDA in onnxruntime.get_available_providers()
+    # errors come back as exceptions; why a provider is not there is in the log alone
+    onnxruntime.set_default_logger_severity(ERROR if here else FATAL)
+    if here and hasattr(onnxruntime, "preload_dlls"):
+        onnxruntime.preload_dlls()  # CUDA and cuDNN come as wheels, whose folders nobody else looks into
 
 
 def versions():
     import numpy
     import onnxruntime
 
-    return {"onnxruntime": onnxruntime.__version__, "numpy": numpy.__version__}
+    name = "onnxruntime-gpu" if CUDA in onnxruntime.get_available_providers() else "onnxruntime"
+    return {name: onnxruntime.__version__, "numpy": numpy.__version__}
 
 
 def session_options(options):
@@ -35,16 +44,19 @@ def session_options(options):
     return chosen
 
 
-def start(source, chosen):
-    """A session whose providers are the ones asked for; the wheel falls back to others in silence."""
+def start(source, chosen, options):
+    """A session whose first provider is the one asked for; the library falls back to others in silence."""
     import onnxruntime
 
+    providers = [(CUDA, PRECISE), CPU] if options.get("device") == "cuda" else [CPU]
+    wanted = [each if isinstance(each, str) else each[0] for each in providers]
     try:
-        session = onnxruntime.InferenceSession(source, chosen, providers=PROVIDERS)
+        session = onnxruntime.InferenceSession(source, chosen, providers=providers)
     except Exception as error:
         raise translated(error) from error
-    if session.get_providers() != PROVIDERS:
-        raise StepFailed("no-device", "asked for %s, got %s" % (PROVIDERS, session.get_providers()))
+    if session.get_providers() != wanted:
+        what = "asked for %s, got %s; worker.log says why" % (" ".join(wanted), " ".join(session.get_providers()))
+        raise StepFailed("no-device", what)
     return session
 
 
@@ -71,25 +83,38 @@ def convert(source, target, options):
         chosen.add_session_config_entry("session.optimized_model_external_initializers_file_name", options["data"])
         chosen.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "0")
         artifacts.append(options["data"])
-    session = start(source, chosen)
+    session = start(source, chosen, {})  # written for any device: the CPU is enough
     return {"artifacts": artifacts, "read_back": {"providers": " ".join(session.get_providers())}}
 
 
 def load(source, options):
-    return Session(start(source, session_options(options)))
+    chosen = session_options(options)
+    if options.get("device") == "cuda":
+        placement.watch(chosen)
+    return Session(start(source, chosen, options), options)
 
 
 class Session:
     """Inputs by name, outputs as (name, element type) in the model's order."""
 
-    def __init__(self, session):
-        self.session = session
+    def __init__(self, session, options):
+        self.session, self.options = session, options
+        self.placed = None
         self.inputs = [entry.name for entry in session.get_inputs()]
         self.outputs = [(entry.name, entry.type) for entry in session.get_outputs()]
 
     def run(self, feed):
-        return self.session.run(None, feed)
+        answers = self.session.run(None, feed)
+        if self.placed is None and self.options.get("device") == "cuda":
+            self.placed = placement.read(self.session.end_profiling())
+            placement.check(self.placed, CUDA, self.options.get("allow_fallback"))
+        return answers
 
     def read_back(self):
         """ONNX Runtime computes in the types of the graph: the precision is read from the file, not asked here."""
-        return {"device": "CPU", "providers": " ".join(self.session.get_providers())}
+        providers = self.session.get_providers()
+        said = {"device": "CPU" if providers == [CPU] else "CUDA", "providers": " ".join(providers)}
+        if self.placed is not None:
+            said["nodes"] = placement.told(self.placed)
+            said["tf32"] = self.session.get_provider_options()[CUDA].get("use_tf32", "unknown")
+        return said

@@ -1,0 +1,36 @@
+"""How a container is given the GPUs: by CDI, by NVIDIA's runtime, or not at all, with the reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from envctl.errors import HostLacks, Reason
+
+ALL = "nvidia.com/gpu=all"
+
+
+def device_request(info: dict[str, Any]) -> Any:
+    """The request for what the daemon's `info` says that it can do; raises `HostLacks` where it can do neither.
+
+    A daemon that knows CDI lists the folders it reads specifications from:
+    https://docs.docker.com/build/building/cdi/ ; the runtime: NVIDIA's container toolkit.
+    """
+    from docker.types import DeviceRequest
+
+    folders = [Path(each) for each in info.get("CDISpecDirs") or ()]
+    if any(_tells_of_gpus(path) for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())):
+        return DeviceRequest(driver="cdi", device_ids=[ALL])
+    if "nvidia" in (info.get("Runtimes") or {}):
+        return DeviceRequest(count=-1, capabilities=[["gpu"]])
+    said = f"CDI folders: {', '.join(map(str, folders)) or 'none'}; runtimes: {', '.join(info.get('Runtimes') or ())}"
+    do = ["envctl doctor --fix", "or nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml", "or try --runner local"]
+    because = [Reason(text=said, source=f"Docker {info.get('ServerVersion', '')}".strip())]
+    raise HostLacks("Docker here cannot give a container the GPU", because=because, do=do)
+
+
+def _tells_of_gpus(path: Path) -> bool:
+    try:
+        return path.suffix in (".json", ".yaml") and "nvidia.com/gpu" in path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False

@@ -1,0 +1,54 @@
+"""Which provider ran each node of a model, read from ONNX Runtime's own profile of one run.
+
+What a provider was asked for says nothing of where nodes run: those that it has no kernel for go to the CPU in silence.
+Shapes are computed on the CPU by design, and nobody loses time by that: integers may be there, floats may not.
+https://onnxruntime.ai/docs/performance/tune-performance/profiling-tools.html
+"""
+
+import collections
+import json
+import os
+
+from failure import StepFailed
+
+CPU = "CPUExecutionProvider"
+KERNEL = "_kernel_time"
+COMPUTED = ("float", "float16", "bfloat16", "double")
+
+
+def watch(options):
+    """Have the first run profiled."""
+    options.enable_profiling = True
+    options.profile_file_prefix = os.path.join(os.environ["TMPDIR"], "profile")
+
+
+def read(path):
+    """(provider, operator, node, types of its outputs) of every node that ran, in order."""
+    with open(path, encoding="utf-8") as stream:
+        events = json.load(stream)
+    os.remove(path)
+    return [
+        (event["args"]["provider"], event["args"]["op_name"], event["name"][: -len(KERNEL)], types(event["args"]))
+        for event in events
+        if event.get("cat") == "Node" and event["name"].endswith(KERNEL) and event["args"].get("provider")
+    ]
+
+
+def types(said):
+    return {name for output in said.get("output_type_shape") or [] for name in output}
+
+
+def check(nodes, provider, allowed):
+    """Raise where nothing ran on the provider, or a node that computes ran on the CPU."""
+    strayed = ["%s (%s)" % (node, op) for where, op, node, kinds in nodes if where == CPU and kinds & set(COMPUTED)]
+    if not any(where == provider for where, _, _, _ in nodes):
+        raise StepFailed("no-device", "no node ran on %s" % provider)
+    if strayed and not allowed:
+        what = "%d of %d nodes ran on the CPU: %s" % (len(strayed), len(nodes), ", ".join(strayed[:5]))
+        raise StepFailed("no-device", what + "; --allow-fallback takes that")
+
+
+def told(nodes):
+    """How many nodes each provider ran, in words."""
+    counted = collections.Counter(where.replace("ExecutionProvider", "") for where, _, _, _ in nodes)
+    return ", ".join("%d %s" % (count, where) for where, count in counted.most_common())
