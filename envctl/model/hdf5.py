@@ -169,7 +169,7 @@ def _old_object(file: Hdf5, at: int) -> Object:
         place, end = start, start + size
         while place + 8 <= end:
             kind, length = file.number(place, 2), file.number(place + 2, 2)
-            _keep(file, found, kind, file.part(place + 8, length), file.number(place + 4, 1), blocks)
+            _keep(found, kind, file.part(place + 8, length), file.number(place + 4, 1), blocks)
             place += 8 + length
     return found
 
@@ -185,7 +185,7 @@ def _new_object(file: Hdf5, at: int) -> Object:
         place, end = start + (4 if index else 0), start + size - 4  # OCHK before, a checksum behind
         while place + head <= end:
             kind, length = file.number(place, 1), file.number(place + 1, 2)
-            _keep(file, found, kind, file.part(place + head, length), file.number(place + 3, 1), blocks)
+            _keep(found, kind, file.part(place + head, length), file.number(place + 3, 1), blocks)
             place += head + length
     return found
 
@@ -194,7 +194,7 @@ def _growing(blocks: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     yield from blocks  # a list that grows while it is read: that is what is wanted
 
 
-def _keep(file: Hdf5, found: Object, kind: int, content: memoryview, flags: int, blocks: list[tuple[int, int]]) -> None:
+def _keep(found: Object, kind: int, content: memoryview, flags: int, blocks: list[tuple[int, int]]) -> None:
     if len(found.messages) >= MAX_MESSAGES:
         raise TooMuch(f"more than {MAX_MESSAGES:,} messages in an object")
     if kind == CONTINUED and len(content) >= 16:

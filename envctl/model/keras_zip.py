@@ -1,4 +1,4 @@
-"""`.keras` archives: `metadata.json` tells Keras 2 from 3, `config.json` is the model, `model.weights.h5` its weights."""
+"""`.keras` archives: metadata.json tells Keras 2 from 3, config.json is the model, model.weights.h5 its weights."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ GroupNorm LayerNorm Softplus GRU MultiHeadAttention GELU Convolution1D Pooling1D
 Convolution3D ConvolutionDepthWise3D Pooling3D MatMul Deconvolution1D DeconvolutionDepthWise1D Deconvolution3D
 DeconvolutionDepthWise3D Einsum DeformableConv2D GLU Fold Unfold GridSample CumulativeSum CopyTo Erf Diag CELU
 Shrink RMSNorm Spectrogram InverseSpectrogram Flip SDPA RotaryEmbed
-""".split()
+""".split()  # noqa: SIM905
 CUSTOM_BIT = 1 << 8
 LINE_MAX = 1 << 20
 PNNX_TYPES = {
@@ -53,10 +53,7 @@ class _Net:
 def read(path: Path) -> ModelFacts:
     """The facts of a .param file of either kind; raises `Damaged`."""
     with mapped(path) as data:
-        if bytes(data[:4]) == MAGIC.to_bytes(4, "little"):
-            net = _binary(data)
-        else:
-            net = _net(path)
+        net = _binary(data) if bytes(data[:4]) == MAGIC.to_bytes(4, "little") else _net(path)
     return _facts(path, net)
 
 

@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from envctl.model.limits import MAX_NODES, Damaged, TooMuch, elements
+from envctl.model.limits import Damaged, TooMuch, elements
 
 _MARK = object()
+MAX_STEPS = 500_000  # a checkpoint of ten thousand tensors has so many
 # what checkpoints of torch and arrays of numpy call to be built again
 SAFE = ("torch._utils._rebuild_", "torch.storage.", "torch.nn.modules.", "torch.nn.parameter.", "torch._tensor.")
 SAFE_NAMES = {
-    "collections.OrderedDict", "collections.defaultdict", "torch.Size", "torch.device", "torch.Tensor", "torch.Generator",
+    "collections.OrderedDict", "collections.defaultdict", "torch.Size", "torch.device", "torch.Tensor",
     "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct", "numpy.ndarray", "numpy.dtype",
     "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "_codecs.encode", "copyreg._reconstructor",
     "builtins.object", "builtins.set", "builtins.dict", "builtins.list", "builtins.int", "builtins.complex",
@@ -68,8 +69,8 @@ def read_pickle(stream: io.BytesIO) -> Pickle:
     machine = _Machine()
     try:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
-            if count > MAX_NODES:
-                raise TooMuch(f"more than {MAX_NODES:,} instructions")
+            if count > MAX_STEPS:
+                raise TooMuch(f"more than {MAX_STEPS:,} instructions")
             machine.step(opcode.name, argument)
     except Damaged:
         raise
@@ -278,8 +279,7 @@ def tensors(made: Any) -> Iterator[Stored]:
             continue
         parts = thing if isinstance(thing, list) else thing.parts
         if isinstance(thing, Thing) and thing.kind == "pair":
-            name = f"{name}.{thing.name}" if name and thing.name not in HIDDEN else name or thing.name
-            name = name if thing.name not in HIDDEN else name
+            name = name if thing.name in HIDDEN else f"{name}.{thing.name}".lstrip(".")
         waiting += [(part, name) for part in reversed(parts)]
 
 

@@ -16,7 +16,7 @@ from envctl.model.limits import Damaged
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 _WIDTH = {FIXED64: 8, FIXED32: 4}
 MAX_TEXT = 1 << 20  # a name is never this long; the largest strings of real models are JSON notes
-MAX_FIELDS = 20_000_000  # of one file: some seconds of walking
+MAX_FIELDS = 10_000_000  # of one file: some seconds of walking
 _left: ContextVar[list[int] | None] = ContextVar("fields left", default=None)
 
 

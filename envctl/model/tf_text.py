@@ -66,7 +66,7 @@ def _tokens(said: str) -> Iterator[tuple[str, str]]:
     while found := TOKEN.match(said, at):
         at = found.end()
         yield found.lastgroup or "", found[found.lastgroup or 0]
-    if said[at:].split("#")[0].strip():
+    if said[at:].split("#", maxsplit=1)[0].strip():
         raise Damaged(f"no text of a graph at character {at:,}")
     yield "end", ""
 
@@ -76,7 +76,7 @@ def _message(tokens: Iterator[tuple[str, str]], kind: str, depth: int) -> Iterat
     if depth > MAX_DEPTH:
         raise TooMuch(f"messages nested more than {MAX_DEPTH} deep")
     for group, said in tokens:
-        if group == "close" and depth or group == "end" and not depth:
+        if (group == "close" and depth) or (group == "end" and not depth):
             return
         if group == "mark" and said in ";,":
             continue

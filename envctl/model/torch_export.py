@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from envctl.model.facts import ModelFacts, Op, Tensor
-from envctl.model.layout import by_sizes
 from envctl.model.keras_config import parsed
+from envctl.model.layout import by_sizes
 from envctl.model.limits import MAX_DEPTH, MAX_NODES, Damaged, at_most, elements
 from envctl.model.pickles import WIDTH
 
