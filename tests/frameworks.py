@@ -1,6 +1,6 @@
 """Environments of real frameworks, made by uv, and the model files that they make: tests/models/makers.
 
-`python -m tests.frameworks [FOLDER]` writes tests/models/small anew (about 3 GB of packages are downloaded, and removed).
+`python -m tests.frameworks [FOLDER]` writes tests/models/small anew (some GB of packages, removed afterwards).
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ FRAMEWORKS = {
 KEPT = (
     (
         "tensorflow-2.15", "tensorflow_files.py",
-        ("saved_model", "saved_model_text/saved_model.pbtxt", "frozen.pb", "frozen.pbtxt", "ambiguous.pb", "net.tflite"),
+        (
+            "saved_model", "saved_model_text/saved_model.pbtxt", "frozen.pb", "frozen.pbtxt", "ambiguous.pb",
+            "net.tflite",
+        ),
     ),
     ("tensorflow-2.15", "keras_files.py", ("functional.2.keras", "with_lambda.2.h5")),
     ("tensorflow-2.20", "keras_files.py", ("functional.3.keras", "custom.3.keras")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import random
+import re
 import struct
 import zipfile
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from envctl import model
 from envctl.errors import BadInput
 from envctl.model import protobuf
 from envctl.model.names import chosen
-from tests.conftest import Ran
+from tests.conftest import Ran, run_envctl
 from tests.inspected import assert_agrees
 from tests.models import bad as bad_models
 from tests.wanted_makers import old_plan, plan
@@ -443,3 +444,13 @@ def test_weights_are_not_read(tmp_path: Path) -> None:
 
 def _varint(value: int) -> bytes:
     return bytes([value]) if value < 0x80 else bytes([value & 0x7F | 0x80]) + _varint(value >> 7)
+
+
+def test_the_page_shows_what_the_program_prints() -> None:
+    """Every example of docs/inspect.md, line for line; files are those of tests/models/small."""
+    page = (SMALL.parents[2] / "docs" / "inspect.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\$ envctl (inspect .*)\n((?:(?!\$ |```).*\n)+)", page, re.MULTILINE)
+    assert len(shown) == 4
+    for arguments, lines in shown:
+        ran = run_envctl(*arguments.split(), cwd=SMALL)
+        assert ran.out + ran.err == lines

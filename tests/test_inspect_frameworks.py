@@ -1,4 +1,4 @@
-"""Models made by real frameworks today, in environments that uv makes: `envctl inspect` says what each framework says."""
+"""Models made by real frameworks, in environments that uv makes: `envctl inspect` says what each framework says."""
 
 from __future__ import annotations
 
