@@ -37,7 +37,7 @@ class Hdf5:
 
     def __init__(self, data: memoryview) -> None:
         self.data = data
-        self.left = MAX_NAMES  # objects that may still be opened
+        self.left = MAX_NAMES  # objects and names that may still be met
         if bytes(data[:8]) != SIGNATURE:
             raise Damaged("it has no HDF5 signature")
         version = self.number(8, 1)
@@ -62,11 +62,15 @@ class Hdf5:
             raise Damaged("it points outside itself: cut off, or damaged")
         return self.data[at : at + size]
 
+    def spend(self, steps: int) -> None:
+        """Count objects and names; raises `TooMuch` where a circle or a flood of them is in the file."""
+        self.left -= steps
+        if self.left < 0:
+            raise TooMuch(f"more than {MAX_NAMES:,} objects, or groups in a circle")
+
     def object(self, at: int) -> Object:
         """The object whose header stands there."""
-        self.left -= 1
-        if self.left < 0:
-            raise TooMuch(f"more than {MAX_NAMES:,} objects")
+        self.spend(1)
         if bytes(self.part(at, 4)) == b"OHDR":
             return _new_object(self, at)
         if self.number(at, 1) != 1:
@@ -96,13 +100,12 @@ class Hdf5:
             raise TooMuch("groups in a circle")
         mark = bytes(self.part(at, 4))
         if mark == b"SNOD":
+            self.spend(self.number(at + 6, 2))
             for index in range(self.number(at + 6, 2)):
                 entry = at + 8 + 40 * index
                 yield self._text(heap + self.number(entry, 8)), self.number(entry + 8, 8)
         elif mark == b"TREE":
-            self.left -= 1
-            if self.left < 0:
-                raise TooMuch("groups in a circle")
+            self.spend(1)
             for index in range(self.number(at + 6, 2)):
                 yield from self._tree(self.number(at + 32 + 16 * index, 8), heap, depth + 1)
         else:

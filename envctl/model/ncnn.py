@@ -14,7 +14,7 @@ from pathlib import Path
 
 from envctl.model.beside import check_beside
 from envctl.model.facts import CUSTOM, ModelFacts, Op, Tensor
-from envctl.model.limits import MAX_NAMES, Damaged, TooMuch, mapped
+from envctl.model.limits import MAX_NAMES, MAX_NODES, Damaged, TooMuch, mapped
 
 MAGIC = 7767517
 LAYERS = """
@@ -118,6 +118,8 @@ def _count(net: _Net, kind: str, taken: list[str], made: list[str], settings: li
     net.ops[domain, kind.removeprefix(f"{domain}.") if net.pnnx else kind] += 1
     net.used.update(taken)
     net.made.update(dict.fromkeys(made))
+    if len(net.made) + len(net.used) > MAX_NODES:
+        raise TooMuch(f"more than {MAX_NODES:,} blobs")
     if kind in ("Input", "pnnx.Input"):
         net.inputs += [net.shaped.get(name) or _input(name, settings) for name in made]
     elif kind == "pnnx.Output":

@@ -7,6 +7,7 @@ was read from ai-edge-litert 2.3.0 (tests/test_inspect_frameworks.py compares it
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from envctl.model.facts import CUSTOM, ModelFacts, Op, Signature, Tensor
@@ -52,6 +53,14 @@ IMAGES = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "MAX_POOL_2D", "AVER
 MIN_RUNTIME = "min_runtime_version"
 
 
+@dataclass(frozen=True, slots=True)
+class _Graph:
+    """A graph and its tensors."""
+
+    table: Table
+    tensors: list[Table]
+
+
 def read(path: Path) -> ModelFacts:
     """The facts of a .tflite file; raises `Damaged`."""
     with mapped(path) as data:
@@ -59,12 +68,14 @@ def read(path: Path) -> ModelFacts:
 
 
 def _facts(path: Path, model: Table) -> ModelFacts:
-    graphs = list(at_most(MAX_NAMES, "graphs", model.tables(2)))
+    graphs = [_Graph(each, list(each.tables(0))) for each in at_most(MAX_NAMES, "graphs", model.tables(2))]
     if not graphs:
         raise Damaged("it has no graph")
     ops = _ops(model, graphs)
     main = graphs[0]
-    inputs, outputs = (tuple(_tensor(main, index, ops) for index in main.numbers(field) or ()) for field in (1, 2))
+    inputs, outputs = (
+        tuple(_tensor(main, index, ops) for index in main.table.numbers(field) or ()) for field in (1, 2)
+    )
     ways = tuple(_signature(each, graphs, ops) for each in at_most(MAX_NAMES, "signatures", model.tables(7)))
     chosen = next((each for each in ways if each.inputs), None)
     stored = list(_stored(model, graphs))
@@ -92,11 +103,11 @@ def _notes(ops: Counter[Op]) -> list[str]:
     return [f"{', '.join(flex)}: TensorFlow's own operators, which need the Flex delegate"] if flex else []
 
 
-def _ops(model: Table, graphs: list[Table]) -> Counter[Op]:
+def _ops(model: Table, graphs: list[_Graph]) -> Counter[Op]:
     codes = [_operator(each) for each in at_most(MAX_NAMES, "kinds of operators", model.tables(1))]
     found: Counter[Op] = Counter()
     for graph in graphs:
-        for operator in graph.tables(3):
+        for operator in graph.table.tables(3):
             index = operator.number(0, 4, signed=False)
             if index >= len(codes):
                 raise Damaged(f"operator {index} of {len(codes)}")
@@ -111,19 +122,14 @@ def _operator(code: Table) -> Op:
     return DOMAIN, OPERATORS[number] if number < len(OPERATORS) else f"operator {number}"
 
 
-def _tensor(graph: Table, index: int, ops: Counter[Op], key: str = "") -> Tensor:
-    tensors = list(at_most(index + 1, "tensors", _first(graph, index + 1)))
-    if not 0 <= index < len(tensors):
+def _tensor(graph: _Graph, index: int, ops: Counter[Op], key: str = "") -> Tensor:
+    if not 0 <= index < len(graph.tensors):
         raise Damaged(f"tensor {index}, which is not there")
-    one = tensors[index]
+    one = graph.tensors[index]
     found = Tensor(name=one.text(3), dtype=_type(one), shape=_shape(one), key=key)
     if spatial(found) and IMAGES & {name for _, name in ops} and len(found.shape or ()) >= 4:
         return told(found, LAST, "TensorFlow Lite's convolutions take channels last only")
     return found
-
-
-def _first(graph: Table, count: int) -> list[Table]:
-    return [each for each, _ in zip(graph.tables(0), range(max(0, count)), strict=False)]
 
 
 def _type(tensor: Table) -> str:
@@ -139,7 +145,7 @@ def _shape(tensor: Table) -> tuple[int | None, ...] | None:
     return tuple(size if size >= 0 else None for size in at_most(MAX_DEPTH, "sizes in a shape", sizes))
 
 
-def _signature(way: Table, graphs: list[Table], ops: Counter[Op]) -> Signature:
+def _signature(way: Table, graphs: list[_Graph], ops: Counter[Op]) -> Signature:
     index = way.number(4, 4, signed=False)
     if index >= len(graphs):
         raise Damaged(f"graph {index} of {len(graphs)}")
@@ -150,12 +156,12 @@ def _signature(way: Table, graphs: list[Table], ops: Counter[Op]) -> Signature:
     return Signature(name=way.text(2), inputs=ends[0], outputs=ends[1])
 
 
-def _stored(model: Table, graphs: list[Table]) -> list[tuple[str, int, int]]:
+def _stored(model: Table, graphs: list[_Graph]) -> list[tuple[str, int, int]]:
     """Type, elements and bytes of each tensor that has its values in the file."""
     sizes = [each.length(0) or each.number(2, 8, signed=False) for each in model.tables(4)]
     found = []
     for graph in graphs:
-        for tensor in graph.tables(0):
+        for tensor in graph.tensors:
             buffer = tensor.number(2, 4, signed=False)
             if 0 < buffer < len(sizes) and sizes[buffer] > 1:
                 found.append((_type(tensor), elements(tensor.numbers(0) or ()), sizes[buffer]))
