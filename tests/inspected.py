@@ -81,7 +81,9 @@ def frozen(facts: ModelFacts, said: Said) -> None:
 
 
 def keras(facts: ModelFacts, said: Said) -> None:
-    assert facts.format == ("keras" if facts.path.suffix == ".keras" else "keras-h5")
+    # until Keras 2.12 a file that was called .keras was written as HDF5
+    archive = facts.path.suffix == ".keras" and tuple(map(int, said["version"].split(".")[:2])) > (2, 12)
+    assert facts.format == ("keras" if archive else "keras-h5")
     assert (facts.producer, facts.producer_version) == ("keras", said["version"])
     found, told = listed(facts.inputs), said["inputs"]
     if any(each["name"].startswith("keras_tensor") for each in told):  # Keras 3 names a Sequential's anew each time

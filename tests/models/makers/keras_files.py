@@ -39,7 +39,10 @@ def with_lambda():
     return keras.Sequential([keras.Input((4,)), inner, layers.Dense(2)], name="outer")
 
 
-@keras.saving.register_keras_serializable(package="acme")
+registered = getattr(keras.saving, "register_keras_serializable", None) or keras.utils.register_keras_serializable
+
+
+@registered(package="acme")
 class Gate(layers.Layer):
     """A layer that only its author has."""
 
