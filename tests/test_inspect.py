@@ -454,3 +454,12 @@ def test_the_page_shows_what_the_program_prints() -> None:
     for arguments, lines in shown:
         ran = run_envctl(*arguments.split(), cwd=SMALL)
         assert ran.out + ran.err == lines
+
+
+def test_programs_of_torch_before_2_8_are_read(tmp_path: Path) -> None:
+    """The same JSON under its old name, at the top of the archive (torch/export/__init__.py of 2.5)."""
+    with zipfile.ZipFile(TORCH / "exported.pt2") as archive:
+        program = archive.read("exported/models/model.json")
+    old = zipped(tmp_path / "old.pt2", {"serialized_exported_program.json": program, "version": b"8.1"})
+    new = model.inspect(TORCH / "exported.pt2")
+    assert (model.inspect(old).inputs, model.inspect(old).op_counts) == (new.inputs, new.op_counts)
