@@ -9,8 +9,9 @@ from pathlib import Path
 import onnx
 import pytest
 
+from envctl.lockfile import one_of
 from envctl.model.one_node import C, one_node
-from envctl.workflow.read_locked import one_of, read_locked
+from envctl.workflow.read_locked import read_locked
 from envctl.workflow.smoke import distributions_of, why_no_model
 from envctl.workflow.smoke import spec_of as spec
 from tests.conftest import Ran
