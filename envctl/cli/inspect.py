@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 WIDTH, LABEL, OPS_SHOWN = 100, 12, 40
+TOGETHER = "\u00a0"  # no line ends here
 Names = "NAME,…"
 Inputs = Annotated[str, typer.Option("--inputs", metavar=Names, help="Take these; unknown names are refused.")]
 Outputs = Annotated[str, typer.Option("--outputs", metavar=Names, help="The same for outputs.")]
@@ -118,7 +119,7 @@ def _content(facts: ModelFacts) -> Iterator[tuple[str, str]]:
 def _operators(facts: ModelFacts) -> str:
     """The most frequent first, their domain left out."""
     ordered = sorted(facts.op_counts.items(), key=lambda each: (-each[1], each[0][1]))
-    shown = [f"{name} {count}" for (_, name), count in ordered[:OPS_SHOWN]]
+    shown = [f"{name}{TOGETHER}{count}" for (_, name), count in ordered[:OPS_SHOWN]]
     left = len(ordered) - OPS_SHOWN
     return f"{sum(facts.op_counts.values())}: " + ", ".join(shown) + (f", and {left} more kinds" if left > 0 else "")
 
@@ -127,7 +128,8 @@ def _wrapped(text: str) -> list[str]:
     """The lines of a cell; control characters of a hostile name do not reach the terminal."""
     from textwrap import wrap
 
-    shown = "".join(letter if letter.isprintable() else "�" for letter in text)
+    shown = "".join(letter if letter.isprintable() or letter == TOGETHER else "�" for letter in text)
     if len(shown) <= WIDTH - LABEL:
-        return [shown]
-    return wrap(shown, WIDTH - LABEL, break_on_hyphens=False) or [""]
+        return [shown.replace(TOGETHER, " ")]
+    lines = wrap(shown, WIDTH - LABEL, break_on_hyphens=False)
+    return [line.replace(TOGETHER, " ") for line in lines] or [""]

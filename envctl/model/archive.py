@@ -12,7 +12,7 @@ from envctl.errors import BadInput
 from envctl.model.facts import ModelFacts
 from envctl.model.limits import MAX_MEMBERS, MAX_STRUCTURE, Damaged, TooMuch, small_enough
 
-DIRECTORY_MAX = 64 << 20  # of the list of members, which zipfile reads whole
+DIRECTORY_MAX = 16 << 20  # of the list of members, which zipfile reads whole
 LOCAL_HEADER = 30
 IN_ZIP64 = 0xFFFFFFFF  # the size is told in another record
 MARKS = ("saved_model.pb", "saved_model.pbtxt", ".onnx", ".pb", ".tflite", ".keras", ".h5", ".xml", ".pt", ".param")

@@ -16,6 +16,7 @@ class Table:
 
     data: memoryview
     at: int
+    left: list[int]  # entries of lists that may still be read, of all tables together
 
     def number(self, field: int, size: int, *, signed: bool = True, default: int = 0) -> int:
         """A scalar."""
@@ -35,14 +36,14 @@ class Table:
     def table(self, field: int) -> Table | None:
         """A table inside."""
         place = self._target(field)
-        return Table(self.data, place) if place else None
+        return Table(self.data, place, self.left) if place else None
 
     def tables(self, field: int) -> Iterator[Table]:
         """The tables of a vector."""
         place = self._target(field)
         for index in range(self._count(place, 4)):
             at = place + 4 + 4 * index
-            yield Table(self.data, at + _number(self.data, at, 4))
+            yield Table(self.data, at + _number(self.data, at, 4), self.left)
 
     def numbers(self, field: int, size: int = 4) -> list[int] | None:
         """The scalars of a vector, None where it is left out."""
@@ -53,20 +54,26 @@ class Table:
 
     def length(self, field: int) -> int:
         """How many a vector of bytes has."""
-        return self._count(self._target(field), 1, many=1 << 62)
+        place = self._target(field)
+        if not place:
+            return 0
+        count = _number(self.data, place, 4)
+        _part(self.data, place + 4, count)
+        return count
 
     def bytes(self, field: int, limit: int) -> bytes:
         """The beginning of a vector of bytes."""
         place = self._target(field)
         return bytes(_part(self.data, place + 4, min(limit, self.length(field)))) if place else b""
 
-    def _count(self, place: int, size: int, many: int = MAX_NODES) -> int:
+    def _count(self, place: int, size: int) -> int:
         if not place:
             return 0
         count = _number(self.data, place, 4)
-        if count > many:
-            raise TooMuch(f"a list of {count:,}")
         _part(self.data, place + 4, count * size)
+        self.left[0] -= count
+        if self.left[0] < 0:
+            raise TooMuch(f"lists of more than {MAX_NODES:,} entries")
         return count
 
     def _place(self, field: int) -> int:
@@ -84,7 +91,7 @@ class Table:
 
 def root(data: memoryview) -> Table:
     """The file's first table."""
-    return Table(data, _number(data, 0, 4))
+    return Table(data, _number(data, 0, 4), [MAX_NODES])
 
 
 def _number(data: memoryview, at: int, size: int, *, signed: bool = False) -> int:

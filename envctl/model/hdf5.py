@@ -37,7 +37,7 @@ class Hdf5:
 
     def __init__(self, data: memoryview) -> None:
         self.data = data
-        self.left = MAX_NAMES  # objects that may still be opened
+        self.left = MAX_NAMES  # objects and names that may still be met
         if bytes(data[:8]) != SIGNATURE:
             raise Damaged("it has no HDF5 signature")
         version = self.number(8, 1)
@@ -62,11 +62,15 @@ class Hdf5:
             raise Damaged("it points outside itself: cut off, or damaged")
         return self.data[at : at + size]
 
+    def spend(self, steps: int) -> None:
+        """Count objects and names; raises `TooMuch` where a circle or a flood of them is in the file."""
+        self.left -= steps
+        if self.left < 0:
+            raise TooMuch(f"more than {MAX_NAMES:,} objects, or groups in a circle")
+
     def object(self, at: int) -> Object:
         """The object whose header stands there."""
-        self.left -= 1
-        if self.left < 0:
-            raise TooMuch(f"more than {MAX_NAMES:,} objects")
+        self.spend(1)
         if bytes(self.part(at, 4)) == b"OHDR":
             return _new_object(self, at)
         if self.number(at, 1) != 1:
@@ -96,13 +100,12 @@ class Hdf5:
             raise TooMuch("groups in a circle")
         mark = bytes(self.part(at, 4))
         if mark == b"SNOD":
+            self.spend(self.number(at + 6, 2))
             for index in range(self.number(at + 6, 2)):
                 entry = at + 8 + 40 * index
                 yield self._text(heap + self.number(entry, 8)), self.number(entry + 8, 8)
         elif mark == b"TREE":
-            self.left -= 1
-            if self.left < 0:
-                raise TooMuch("groups in a circle")
+            self.spend(1)
             for index in range(self.number(at + 6, 2)):
                 yield from self._tree(self.number(at + 32 + 16 * index, 8), heap, depth + 1)
         else:
@@ -169,7 +172,7 @@ def _old_object(file: Hdf5, at: int) -> Object:
         place, end = start, start + size
         while place + 8 <= end:
             kind, length = file.number(place, 2), file.number(place + 2, 2)
-            _keep(file, found, kind, file.part(place + 8, length), file.number(place + 4, 1), blocks)
+            _keep(found, kind, file.part(place + 8, length), file.number(place + 4, 1), blocks)
             place += 8 + length
     return found
 
@@ -185,7 +188,7 @@ def _new_object(file: Hdf5, at: int) -> Object:
         place, end = start + (4 if index else 0), start + size - 4  # OCHK before, a checksum behind
         while place + head <= end:
             kind, length = file.number(place, 1), file.number(place + 1, 2)
-            _keep(file, found, kind, file.part(place + head, length), file.number(place + 3, 1), blocks)
+            _keep(found, kind, file.part(place + head, length), file.number(place + 3, 1), blocks)
             place += head + length
     return found
 
@@ -194,7 +197,7 @@ def _growing(blocks: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     yield from blocks  # a list that grows while it is read: that is what is wanted
 
 
-def _keep(file: Hdf5, found: Object, kind: int, content: memoryview, flags: int, blocks: list[tuple[int, int]]) -> None:
+def _keep(found: Object, kind: int, content: memoryview, flags: int, blocks: list[tuple[int, int]]) -> None:
     if len(found.messages) >= MAX_MESSAGES:
         raise TooMuch(f"more than {MAX_MESSAGES:,} messages in an object")
     if kind == CONTINUED and len(content) >= 16:

@@ -52,7 +52,7 @@ def net_of(config: Any) -> Net:
         return net
     own = [layer for layer in inner["layers"] if isinstance(layer, dict)]
     if kind == "Sequential":
-        _sequential(own, inner, config, net)
+        _sequential(own, inner, net)
     else:
         _functional(own, inner, net)
     net.inputs = [by_format(each, net.formats) for each in net.inputs]
@@ -67,7 +67,7 @@ def _functional(layers: list[dict[str, Any]], inner: dict[str, Any], net: Net) -
     net.outputs = [_output(by_name.get(name, {}), name) for name in _ends(inner.get("output_layers"))]
 
 
-def _sequential(layers: list[dict[str, Any]], inner: dict[str, Any], config: Any, net: Net) -> None:
+def _sequential(layers: list[dict[str, Any]], inner: dict[str, Any], net: Net) -> None:
     if not layers:
         return
     first, last = layers[0], layers[-1]

@@ -1,4 +1,4 @@
-"""`.keras` archives: `metadata.json` tells Keras 2 from 3, `config.json` is the model, `model.weights.h5` its weights."""
+"""`.keras` archives: metadata.json tells Keras 2 from 3, config.json is the model, model.weights.h5 its weights."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from envctl.model.keras_config import Net, net_of, parsed
 from envctl.model.limits import Damaged, mapped
 
 WEIGHTS = "model.weights.h5"
+CONFIG_MAX = 16 << 20
 
 
 def read(path: Path, archive: Archive) -> ModelFacts:
     """The facts of a .keras archive."""
-    meta, config = parsed(archive.read("metadata.json")), parsed(archive.read("config.json"))
+    meta, config = parsed(archive.read("metadata.json", 1 << 16)), parsed(archive.read("config.json", CONFIG_MAX))
     if not isinstance(meta, dict) or not isinstance(config, dict):
         raise Damaged("metadata.json and config.json are no records")
     net = net_of(config)

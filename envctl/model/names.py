@@ -1,4 +1,4 @@
-"""Names that a person gives for inputs, outputs and a signature, checked against the model; the nearest is suggested."""
+"""Names that a person gives for inputs, outputs and a signature, checked against the model."""
 
 from __future__ import annotations
 

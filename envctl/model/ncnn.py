@@ -14,121 +14,21 @@ from pathlib import Path
 
 from envctl.model.beside import check_beside
 from envctl.model.facts import CUSTOM, ModelFacts, Op, Tensor
-from envctl.model.limits import MAX_NAMES, Damaged, TooMuch, mapped
+from envctl.model.limits import MAX_NAMES, MAX_NODES, Damaged, TooMuch, mapped
 
 MAGIC = 7767517
-LAYERS = [
-    "AbsVal",
-    "ArgMax",
-    "BatchNorm",
-    "Bias",
-    "BNLL",
-    "Concat",
-    "Convolution",
-    "Crop",
-    "Deconvolution",
-    "Dropout",
-    "Eltwise",
-    "ELU",
-    "Embed",
-    "Exp",
-    "Flatten",
-    "InnerProduct",
-    "Input",
-    "Log",
-    "LRN",
-    "MemoryData",
-    "MVN",
-    "Pooling",
-    "Power",
-    "PReLU",
-    "Proposal",
-    "Reduction",
-    "ReLU",
-    "Reshape",
-    "ROIPooling",
-    "Scale",
-    "Sigmoid",
-    "Slice",
-    "Softmax",
-    "Split",
-    "SPP",
-    "TanH",
-    "Threshold",
-    "Tile",
-    "RNN",
-    "LSTM",
-    "BinaryOp",
-    "UnaryOp",
-    "ConvolutionDepthWise",
-    "Padding",
-    "Squeeze",
-    "ExpandDims",
-    "Normalize",
-    "Permute",
-    "PriorBox",
-    "DetectionOutput",
-    "Interp",
-    "DeconvolutionDepthWise",
-    "ShuffleChannel",
-    "InstanceNorm",
-    "Clip",
-    "Reorg",
-    "YoloDetectionOutput",
-    "Quantize",
-    "Dequantize",
-    "Yolov3DetectionOutput",
-    "PSROIPooling",
-    "ROIAlign",
-    "Packing",
-    "Requantize",
-    "Cast",
-    "HardSigmoid",
-    "SELU",
-    "HardSwish",
-    "Noop",
-    "PixelShuffle",
-    "DeepCopy",
-    "Mish",
-    "StatisticsPooling",
-    "Swish",
-    "Gemm",
-    "GroupNorm",
-    "LayerNorm",
-    "Softplus",
-    "GRU",
-    "MultiHeadAttention",
-    "GELU",
-    "Convolution1D",
-    "Pooling1D",
-    "ConvolutionDepthWise1D",
-    "Convolution3D",
-    "ConvolutionDepthWise3D",
-    "Pooling3D",
-    "MatMul",
-    "Deconvolution1D",
-    "DeconvolutionDepthWise1D",
-    "Deconvolution3D",
-    "DeconvolutionDepthWise3D",
-    "Einsum",
-    "DeformableConv2D",
-    "GLU",
-    "Fold",
-    "Unfold",
-    "GridSample",
-    "CumulativeSum",
-    "CopyTo",
-    "Erf",
-    "Diag",
-    "CELU",
-    "Shrink",
-    "RMSNorm",
-    "Spectrogram",
-    "InverseSpectrogram",
-    "Flip",
-    "SDPA",
-    "RotaryEmbed",
-]
+LAYERS = """
+AbsVal ArgMax BatchNorm Bias BNLL Concat Convolution Crop Deconvolution Dropout Eltwise ELU Embed Exp Flatten
+InnerProduct Input Log LRN MemoryData MVN Pooling Power PReLU Proposal Reduction ReLU Reshape ROIPooling Scale
+Sigmoid Slice Softmax Split SPP TanH Threshold Tile RNN LSTM BinaryOp UnaryOp ConvolutionDepthWise Padding
+Squeeze ExpandDims Normalize Permute PriorBox DetectionOutput Interp DeconvolutionDepthWise ShuffleChannel
+InstanceNorm Clip Reorg YoloDetectionOutput Quantize Dequantize Yolov3DetectionOutput PSROIPooling ROIAlign
+Packing Requantize Cast HardSigmoid SELU HardSwish Noop PixelShuffle DeepCopy Mish StatisticsPooling Swish Gemm
+GroupNorm LayerNorm Softplus GRU MultiHeadAttention GELU Convolution1D Pooling1D ConvolutionDepthWise1D
+Convolution3D ConvolutionDepthWise3D Pooling3D MatMul Deconvolution1D DeconvolutionDepthWise1D Deconvolution3D
+DeconvolutionDepthWise3D Einsum DeformableConv2D GLU Fold Unfold GridSample CumulativeSum CopyTo Erf Diag CELU
+Shrink RMSNorm Spectrogram InverseSpectrogram Flip SDPA RotaryEmbed
+""".split()  # noqa: SIM905
 CUSTOM_BIT = 1 << 8
 LINE_MAX = 1 << 20
 PNNX_TYPES = {
@@ -153,10 +53,7 @@ class _Net:
 def read(path: Path) -> ModelFacts:
     """The facts of a .param file of either kind; raises `Damaged`."""
     with mapped(path) as data:
-        if bytes(data[:4]) == MAGIC.to_bytes(4, "little"):
-            net = _binary(data)
-        else:
-            net = _net(path)
+        net = _binary(data) if bytes(data[:4]) == MAGIC.to_bytes(4, "little") else _net(path)
     return _facts(path, net)
 
 
@@ -221,6 +118,8 @@ def _count(net: _Net, kind: str, taken: list[str], made: list[str], settings: li
     net.ops[domain, kind.removeprefix(f"{domain}.") if net.pnnx else kind] += 1
     net.used.update(taken)
     net.made.update(dict.fromkeys(made))
+    if len(net.made) + len(net.used) > MAX_NODES:
+        raise TooMuch(f"more than {MAX_NODES:,} blobs")
     if kind in ("Input", "pnnx.Input"):
         net.inputs += [net.shaped.get(name) or _input(name, settings) for name in made]
     elif kind == "pnnx.Output":

@@ -167,7 +167,7 @@ def _walk_node(data: memoryview, found: _Found, depth: int) -> None:
 
 def _walk_attribute(data: memoryview, found: _Found, depth: int) -> tuple[int, ...]:
     """The value of an attribute that is called `perm`; empty for all others."""
-    name, whole = "", []
+    name, whole = "", list[int]()
     for tag, value in fields(data):
         if tag == 1:
             name = text(value)

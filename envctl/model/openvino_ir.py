@@ -15,9 +15,9 @@ from xml.parsers import expat
 from envctl.model.beside import check_beside
 from envctl.model.facts import CUSTOM, ModelFacts, Op, Tensor
 from envctl.model.layout import FIRST, LAST, by_sizes, rank, told
-from envctl.model.limits import MAX_DEPTH, MAX_NAMES, Damaged, TooMuch, elements
+from envctl.model.limits import MAX_DEPTH, MAX_NAMES, Damaged, TooMuch, elements, small_enough
 
-BLOCK = 1 << 16
+MAX_XML = 256 << 20
 DTYPES = {
     "f64": "float64", "f32": "float32", "f16": "float16", "bf16": "bfloat16", "i64": "int64", "i32": "int32",
     "i16": "int16", "i8": "int8", "i4": "int4", "u64": "uint64", "u32": "uint32", "u16": "uint16", "u8": "uint8",
@@ -71,6 +71,7 @@ def read(path: Path) -> ModelFacts:
     parser.StartDoctypeDeclHandler = _refuse
     try:
         with path.open("rb") as stream:
+            small_enough(path.stat().st_size, "XML", MAX_XML)
             parser.ParseFile(stream)
     except (expat.ExpatError, ValueError) as error:
         raise error if isinstance(error, Damaged) else Damaged(f"its XML is cut off or damaged: {error}") from None

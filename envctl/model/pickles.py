@@ -8,30 +8,25 @@ from __future__ import annotations
 
 import io
 import pickletools
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from envctl.model.limits import MAX_NODES, Damaged, TooMuch, elements
+from envctl.model.limits import Damaged, TooMuch
 
 _MARK = object()
+MAX_STEPS = 500_000  # a checkpoint of ten thousand tensors has so many
 # what checkpoints of torch and arrays of numpy call to be built again
 SAFE = ("torch._utils._rebuild_", "torch.storage.", "torch.nn.modules.", "torch.nn.parameter.", "torch._tensor.")
 SAFE_NAMES = {
-    "collections.OrderedDict", "collections.defaultdict", "torch.Size", "torch.device", "torch.Tensor", "torch.Generator",
+    "collections.OrderedDict", "collections.defaultdict", "torch.Size", "torch.device", "torch.Tensor",
     "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct", "numpy.ndarray", "numpy.dtype",
     "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "_codecs.encode", "copyreg._reconstructor",
     "builtins.object", "builtins.set", "builtins.dict", "builtins.list", "builtins.int", "builtins.complex",
     "builtins.bytearray", "builtins.slice", "builtins.range", "__builtin__.object", "__builtin__.set",
 }  # fmt: skip
-STORAGES = {
-    "Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16", "Long": "int64", "Int": "int32",
-    "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool", "ComplexFloat": "complex64",
-    "ComplexDouble": "complex128", "QInt8": "qint8", "QUInt8": "quint8", "QInt32": "qint32",
-}  # fmt: skip
-WIDTH = {
-    "float32": 4, "float64": 8, "float16": 2, "bfloat16": 2, "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1,
-    "bool": 1, "complex64": 8, "complex128": 16, "qint8": 1, "quint8": 1, "qint32": 4,
+TYPES = {
+    "float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool", "complex64",
+    "complex128", "qint8", "quint8", "qint32", "uint16", "uint32", "uint64", "float8_e4m3fn", "float8_e5m2",
 }  # fmt: skip
 
 
@@ -60,7 +55,7 @@ def _is_safe(name: str) -> bool:
     if name in SAFE_NAMES or name.startswith(SAFE):
         return True
     module, _, last = name.rpartition(".")
-    return module == "torch" and (last.endswith("Storage") or last in STORAGES.values())
+    return module == "torch" and (last.endswith("Storage") or last in TYPES)
 
 
 def read_pickle(stream: io.BytesIO) -> Pickle:
@@ -68,8 +63,8 @@ def read_pickle(stream: io.BytesIO) -> Pickle:
     machine = _Machine()
     try:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
-            if count > MAX_NODES:
-                raise TooMuch(f"more than {MAX_NODES:,} instructions")
+            if count > MAX_STEPS:
+                raise TooMuch(f"more than {MAX_STEPS:,} instructions")
             machine.step(opcode.name, argument)
     except Damaged:
         raise
@@ -246,56 +241,3 @@ class _Machine:
 def _pairs(values: list[Any]) -> list[Any]:
     return [Thing("pair", str(key)[:200] if isinstance(key, (str, int)) else "?", [value])
             for key, value in zip(values[::2], values[1::2], strict=False)]  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A tensor of a checkpoint."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-
-    @property
-    def size(self) -> int:
-        """Its elements."""
-        return elements(self.shape)
-
-
-def tensors(made: Any) -> Iterator[Stored]:
-    """The tensors inside what a pickle makes, each storage's view once, with the keys that lead to it."""
-    waiting, seen, views = [(made, "")], set[int](), set[tuple[Any, ...]]()
-    while waiting:
-        thing, name = waiting.pop()
-        if not isinstance(thing, (Thing, list)) or id(thing) in seen:
-            continue
-        seen.add(id(thing))
-        if isinstance(thing, Thing) and thing.kind == "call" and "_rebuild_tensor" in thing.name:
-            found, view = _tensor(thing, name)
-            if found and view not in views:
-                views.add(view)
-                yield found
-            continue
-        parts = thing if isinstance(thing, list) else thing.parts
-        if isinstance(thing, Thing) and thing.kind == "pair":
-            name = f"{name}.{thing.name}" if name and thing.name not in HIDDEN else name or thing.name
-            name = name if thing.name not in HIDDEN else name
-        waiting += [(part, name) for part in reversed(parts)]
-
-
-HIDDEN = {"_parameters", "_modules", "_buffers"}  # how a pickled module keeps its own; no part of a weight's name
-
-
-def _tensor(thing: Thing, name: str) -> tuple[Stored | None, tuple[Any, ...]]:
-    arguments = thing.parts[0] if thing.parts and isinstance(thing.parts[0], list) else []
-    stored = arguments[0] if arguments and isinstance(arguments[0], Thing) else None
-    place = stored.parts[0] if stored and stored.parts and isinstance(stored.parts[0], list) else []
-    sizes = arguments[2] if len(arguments) > 2 and isinstance(arguments[2], list) else None
-    if len(place) < 3 or not isinstance(place[1], Thing) or sizes is None or not all(_is_size(each) for each in sizes):
-        return None, ()
-    dtype = STORAGES.get(place[1].name.rpartition(".")[2].removesuffix("Storage"), "")
-    return Stored(name, dtype, tuple(sizes)), (str(place[2]), str(arguments[1]), tuple(sizes))
-
-
-def _is_size(value: Any) -> bool:
-    return isinstance(value, int) and 0 <= value < 1 << 48

@@ -16,8 +16,10 @@ from envctl.model.limits import Damaged
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 _WIDTH = {FIXED64: 8, FIXED32: 4}
 MAX_TEXT = 1 << 20  # a name is never this long; the largest strings of real models are JSON notes
-MAX_FIELDS = 20_000_000  # of one file: some seconds of walking
-_left: ContextVar[list[int] | None] = ContextVar("fields left", default=None)
+MAX_TEXTS = 128 << 20  # all that is made into strings of one file
+MAX_FIELDS = 10_000_000  # of one file: some seconds of walking
+# fields and bytes of text that may still be read
+_left: ContextVar[list[int] | None] = ContextVar("left", default=None)
 
 
 class WireError(Damaged):
@@ -27,7 +29,7 @@ class WireError(Damaged):
 @contextmanager
 def bounded(fields_at_most: int = MAX_FIELDS) -> Iterator[None]:
     """Everything that is walked inside has so many fields together, or `WireError` is raised."""
-    token = _left.set([fields_at_most])
+    token = _left.set([fields_at_most, MAX_TEXTS])
     try:
         yield
     finally:
@@ -52,7 +54,7 @@ def varint(data: memoryview, at: int) -> tuple[int, int]:
 def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Each field as (number, value): an int for a number, a view for bytes, strings and nested messages."""
     at, end = 0, len(data)
-    left = _left.get() or [MAX_FIELDS]
+    left = _left.get() or [MAX_FIELDS, MAX_TEXTS]
     while at < end:
         left[0] -= 1
         if left[0] < 0:
@@ -91,6 +93,10 @@ def text(value: int | memoryview) -> str:
         raise WireError("a number where a string should be")
     if len(value) > MAX_TEXT:
         raise WireError(f"a name of {len(value)} bytes")
+    if left := _left.get():
+        left[1] -= len(value)
+        if left[1] < 0:
+            raise WireError(f"names of more than {MAX_TEXTS:,} bytes")
     return str(value, "utf-8", errors="replace")
 
 

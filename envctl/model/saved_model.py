@@ -117,7 +117,7 @@ def _stored(folder: Path, graph: Graph) -> tuple[list[tuple[str, int]], list[str
     """Element type and elements of each variable: from the index of the values, else from the graph."""
     from envctl.model.tf_index import model_variables
 
-    constants = [(dtype, size) for op, dtype, size in graph.stored if op == "Const" and "float" in dtype]
+    constants = graph.constants()
     declared = [(dtype, size) for op, dtype, size in graph.stored if op != "Const"]
     index = folder / INDEX
     if not index.is_file() or not index.resolve().is_relative_to(folder.resolve()):

@@ -28,6 +28,8 @@ SAME_TYPE = {
 }  # fmt: skip
 PYTHON_CODE = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 FILES = {"ReadFile", "WriteFile", "MatchingFiles"}
+CONVOLUTIONS = {"Conv2D", "Conv3D", "DepthwiseConv2dNative", "MaxPool", "AvgPool"}
+NO_WEIGHTS = {"str", "int32", "int64", "bool"}
 STORED = {"Const", "VarHandleOp", "VariableV2", "Variable"}
 
 
@@ -55,6 +57,11 @@ class Graph:
     stored: list[tuple[str, str, int]] = field(default_factory=list)
     producer: int = 0
 
+    def constants(self) -> list[tuple[str, int]]:
+        """Element type and elements of the constants that may be weights: no single numbers, and none of shapes."""
+        found = [(dtype, size) for op, dtype, size in self.stored if op == "Const" and size > 1]
+        return [(dtype, size) for dtype, size in found if dtype not in NO_WEIGHTS]
+
     def risks(self) -> tuple[str, ...]:
         """Operators that reach beyond the graph when it is run."""
         names = {name for _, name in self.ops}
@@ -75,6 +82,11 @@ def read_graph(data: memoryview) -> Graph:
     return graph
 
 
+def _data_format(node: Node) -> str:
+    """`last` or `first`; SavedModels leave out attributes that have their default, which is channels last."""
+    return node.data_format or ("last" if node.op in CONVOLUTIONS else "")
+
+
 def _add(graph: Graph, node: Node) -> None:
     if len(graph.nodes) >= MAX_NODES:
         raise TooMuch(f"more than {MAX_NODES:,} nodes")
@@ -86,8 +98,8 @@ def _add(graph: Graph, node: Node) -> None:
 
 def _count(graph: Graph, node: Node) -> None:
     graph.ops[DOMAIN, node.op] += 1
-    if node.data_format:
-        graph.formats.add(node.data_format)
+    if data_format := _data_format(node):
+        graph.formats.add(data_format)
     if node.op in STORED and node.size is not None:
         graph.stored.append((node.op, node.dtype, node.size))
 
@@ -158,7 +170,7 @@ def frozen_facts(path: Path, graph: Graph) -> ModelFacts:
     required = [each for each in inputs if each.op != "PlaceholderWithDefault"]
     wanted = required or inputs
     ambiguous = (*(["inputs"] if len(wanted) < len(inputs) else []), *(["outputs"] if len(outputs) > 1 else []))
-    stored = [(dtype, size) for op, dtype, size in graph.stored if op == "Const" and dtype != "str"]
+    stored = graph.constants()
     notes = [f"the graph has {n} variables whose values are kept elsewhere" for n in [_variables(graph)] if n]
     return ModelFacts(
         path=path,

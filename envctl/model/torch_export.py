@@ -13,7 +13,7 @@ from envctl.model.facts import ModelFacts, Op, Tensor
 from envctl.model.keras_config import parsed
 from envctl.model.layout import by_sizes
 from envctl.model.limits import MAX_DEPTH, MAX_NODES, Damaged, at_most, elements
-from envctl.model.pickles import WIDTH
+from envctl.model.torch_tensors import WIDTH
 
 DTYPES = {
     1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32", 8: "float64",

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from envctl.model.facts import ModelFacts
 from envctl.model.limits import MAX_STRUCTURE, Damaged, mapped
-from envctl.model.pickles import read_pickle, tensors
+from envctl.model.pickles import read_pickle
+from envctl.model.torch_tensors import tensors
 from envctl.model.torch_zip import checkpoint, risks
 
 # the number that torch's format begins with: torch/serialization.py, MAGIC_NUMBER

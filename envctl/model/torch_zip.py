@@ -15,7 +15,8 @@ from pathlib import Path
 from envctl.model.archive import Archive
 from envctl.model.facts import Format, ModelFacts, Op, Tensor
 from envctl.model.limits import Damaged, small_enough
-from envctl.model.pickles import WIDTH, Pickle, Stored, read_pickle, tensors
+from envctl.model.pickles import Pickle, read_pickle
+from envctl.model.torch_tensors import WIDTH, Stored, tensors
 
 CODE = re.compile(r"(?<![\w.])(?:torch\.(\w+)|ops\.(\w+)\.(\w+))\(")
 CODE_MAX = 32 << 20

@@ -21,7 +21,6 @@ def functional():
     image = keras.Input((8, 8, 3), name="image")
     words = keras.Input((None,), dtype="int32", name="words")
     hidden = layers.Conv2D(4, 3, activation="relu", name="conv")(image)
-    hidden = layers.BatchNormalization(name="bn")(hidden)
     hidden = layers.GlobalAveragePooling2D(name="pool")(hidden)
     embedded = layers.GlobalAveragePooling1D(name="mean")(layers.Embedding(10, 4, name="embed")(words))
     joined = layers.Concatenate(name="join")([hidden, embedded])
@@ -40,7 +39,10 @@ def with_lambda():
     return keras.Sequential([keras.Input((4,)), inner, layers.Dense(2)], name="outer")
 
 
-@keras.saving.register_keras_serializable(package="acme")
+registered = getattr(keras.saving, "register_keras_serializable", None) or keras.utils.register_keras_serializable
+
+
+@registered(package="acme")
 class Gate(layers.Layer):
     """A layer that only its author has."""
 

@@ -48,7 +48,7 @@ def exported(folder, net, x):
             "version": torch.__version__.split("+")[0],
             "inputs": list(loaded.graph_signature.user_inputs),
             "outputs": list(loaded.graph_signature.user_outputs),
-            "ops": sorted({name for name in nodes}),
+            "ops": sorted(set(nodes)),
             "state": state(loaded.state_dict),
         }
     }
