@@ -10,8 +10,9 @@ from typing import Any
 import onnx
 import pytest
 
+from envctl.lockfile import one_of
 from envctl.model.one_node import C, one_node
-from envctl.workflow.read_locked import one_of, read_locked
+from envctl.workflow.read_locked import read_locked
 from envctl.workflow.smoke import Smoke, Tried, distributions_of
 from envctl.workflow.smoke import spec_of as spec
 from tests.conftest import Ran

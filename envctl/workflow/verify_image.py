@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from envctl.lockfile import one_of
 from envctl.oci.assemble import REVISION, Draft
 from envctl.oci.found import Found, opened
 from envctl.oci.sameness import Compared, compared
 from envctl.workflow.ask import Listener
 from envctl.workflow.build import Order, draft_of
-from envctl.workflow.read_locked import Locked, one_of, read_locked
+from envctl.workflow.read_locked import Locked, read_locked
 from envctl.workflow.smoke import Smoke, Status, smoke
 
 
