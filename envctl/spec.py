@@ -51,6 +51,8 @@ class ImageSpec:
 
     Without an `adapter` its environment can be made, but no model converted or run with it. `also` are components of
     the matrix that belong into every environment of it. Without `types` nothing is known of the element types it reads.
+    `features` are those that its recipes rest on: a wheel's extra that pins more than the wheel itself.
+    `trial` is the worker's module that a smoke run of its image tries it with, where that is not the adapter.
     """
 
     engine: str
@@ -64,6 +66,8 @@ class ImageSpec:
     variants: tuple[tuple[str, Packages], ...]
     types: tuple[Types, ...] = ()
     also: tuple[str, ...] = ()
+    features: frozenset[str] = frozenset()
+    trial: str = ""
 
     def with_company(self, pins: tuple[Pin, ...]) -> tuple[Pin, ...]:
         """The pins, and one that any version fits for each component that belongs beside the engine."""
@@ -145,6 +149,8 @@ def _spec(data: dict[str, Any]) -> ImageSpec:
             for it in data.get("types", ())
         ),
         also=tuple(data.get("also", ())),
+        features=frozenset(data.get("features", ())),
+        trial=data.get("trial", ""),
     )
 
 
