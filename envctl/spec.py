@@ -50,9 +50,11 @@ class ImageSpec:
     """One engine's file in `images/`. `variants` are (versions they are for, packages with {component} holes).
 
     Without an `adapter` its environment can be made, but no model converted or run with it; one that does not `convert`
-    runs models as they are, one that works `ahead_of_time` writes engines that envctl does not execute. `reads` are formats that only some of its releases read: (versions, formats). `also` are
-    components of the matrix that belong into every environment of it. Without `types` nothing is known of the element
-    types it reads.
+    runs models as they are, one that works `ahead_of_time` writes engines that envctl does not execute. `reads` are
+    formats that only some of its releases read: (versions, formats). `also` are components of the matrix that belong
+    into every environment of it. Without `types` nothing is known of the element types it reads. `features` are those
+    that its recipes rest on: a wheel's extra that pins more than the wheel itself. `trial` is the worker's module that a
+    smoke run of its image tries it with, where that is not the adapter.
     """
 
     engine: str
@@ -69,6 +71,8 @@ class ImageSpec:
     converts: bool = True
     reads: tuple[tuple[str, frozenset[str]], ...] = ()
     ahead_of_time: bool = False
+    features: frozenset[str] = frozenset()
+    trial: str = ""
 
     def every_format(self) -> frozenset[str]:
         """The formats that any release reads."""
@@ -164,6 +168,8 @@ def _spec(data: dict[str, Any]) -> ImageSpec:
         converts=data.get("converts", True),
         ahead_of_time=data.get("ahead_of_time", False),
         reads=tuple((it["when"], frozenset(it["formats"])) for it in data.get("reads", ())),
+        features=frozenset(data.get("features", ())),
+        trial=data.get("trial", ""),
     )
 
 

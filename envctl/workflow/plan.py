@@ -101,7 +101,7 @@ def plan(
         deferred=deferred,
         foreign=foreign(known),
         measured=measured or {},
-        features=frozenset(),
+        features=spec.features,
     )
     answer = solve(matrix, request)
     if isinstance(answer, Conflict):
