@@ -53,8 +53,8 @@ class ImageSpec:
     runs models as they are, one that works `ahead_of_time` writes engines that envctl does not execute. `reads` are
     formats that only some of its releases read: (versions, formats). `also` are components of the matrix that belong
     into every environment of it. Without `types` nothing is known of the element types it reads. `features` are those
-    that its recipes rest on: a wheel's extra that pins more than the wheel itself. `trial` is the worker's module that a
-    smoke run of its image tries it with, where that is not the adapter.
+    that its recipes rest on: a wheel's extra that pins more than the wheel itself. `trial` is the worker's module that
+    a smoke run of its image tries it with, where that is not the adapter.
     """
 
     engine: str
