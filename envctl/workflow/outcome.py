@@ -89,7 +89,7 @@ def model_data(model: ModelFacts) -> dict[str, Any]:
     return {
         "path": str(model.path),
         "sha256": model.sha256,
-        "external": {name: sha256_of(model.path.parent / name) for name in model.external},
+        "external": {name: sha256_of(model.folder / name) for name in model.external},
         "format": model.format,
         "ir": model.ir,
         "opsets": model.opsets,

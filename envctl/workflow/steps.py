@@ -52,7 +52,7 @@ def job(
         step=step,
         adapter=prepared.plan.spec.adapter,
         source=source.resolve(),
-        companions=tuple(path.resolve() for path in companions),
+        companions=() if source.is_dir() else tuple(path.resolve() for path in companions),  # a folder holds them
         limits=caps,
         options=options,
     )
