@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,12 +31,19 @@ NO_ENGINES = (BASES, "licences")  # files in images/ that are about something el
 class Packages:
     """The distributions of one environment: requirements, and the index alias of those not on the default one.
 
-    `on` says for which side of an engine that comes for both: "cpu", "gpu", or "" for either.
+    `on` says for which side of an engine that comes for both: "cpu", "gpu", or "" for either; `cuda` for which CUDA
+    of the stack, where an engine has distributions for several.
     """
 
     requirements: tuple[str, ...]
     index: dict[str, str]
     on: str = ""
+    cuda: str = ""
+
+    def fits(self, stack: Stack) -> bool:
+        """Whether these are the distributions for the side and the CUDA of a stack."""
+        side = self.on in ("", "gpu" if stack.on_gpu else "cpu")
+        return side and (not self.cuda or SpecifierSet(self.cuda).contains(stack.version("cuda")))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,11 +57,24 @@ class Types:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class GraphTypes:
+    """How the engine's releases `when` come to these precisions: a step before writes the types into the ONNX graph,
+    with the packages named. `keep_float32` are operators that the engine has not in that precision."""
+
+    when: str
+    precisions: tuple[str, ...]
+    requirements: tuple[str, ...]
+    keep_float32: tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ImageSpec:
     """One engine's file in `images/`. `variants` are (versions they are for, packages with {component} holes).
 
     Without an `adapter` its environment can be made, but no model converted or run with it. `also` are components of
     the matrix that belong into every environment of it. Without `types` nothing is known of the element types it reads.
+    `symmetric` is the source that says that it takes symmetric quantisation only.
     """
 
     engine: str
@@ -68,6 +88,20 @@ class ImageSpec:
     variants: tuple[tuple[str, Packages], ...]
     types: tuple[Types, ...] = ()
     also: tuple[str, ...] = ()
+    graph_types: tuple[GraphTypes, ...] = ()
+    symmetric: str = ""
+
+    def typed(self, version: str, precision: str | None) -> GraphTypes | None:
+        """How that release comes to a precision by types in the graph; None where it has a way of its own."""
+        fitting = (it for it in self.graph_types if SpecifierSet(it.when).contains(version, prereleases=True))
+        return next((it for it in fitting if precision in it.precisions), None)
+
+    def with_tools(self, tools: GraphTypes) -> ImageSpec:
+        """The same engine with the packages that write types into graphs beside it."""
+        added = tuple(
+            (when, replace(it, requirements=it.requirements + tools.requirements)) for when, it in self.variants
+        )
+        return replace(self, variants=added)
 
     def with_company(self, pins: tuple[Pin, ...]) -> tuple[Pin, ...]:
         """The pins, and one that any version fits for each component that belongs beside the engine."""
@@ -81,10 +115,9 @@ class ImageSpec:
         version = Version(stack.version(self.engine))
         versions = {choice.name: choice.version for choice in stack.choices.values()}
         for when, packages in self.variants:
-            side = packages.on in ("", "gpu" if stack.on_gpu else "cpu")
-            if side and SpecifierSet(when).contains(version, prereleases=True):
+            if packages.fits(stack) and SpecifierSet(when).contains(version, prereleases=True):
                 filled = tuple(requirement.format_map(versions) for requirement in packages.requirements)
-                return Packages(requirements=filled, index=packages.index, on=packages.on)
+                return replace(packages, requirements=filled)
         served = [" ".join(filter(None, (when or "all", each.on and f"on {each.on}"))) for when, each in self.variants]
         what = f"images/{self.engine}.toml has no recipe for {self.engine} {version}"
         if any(each.on for _, each in self.variants):
@@ -143,12 +176,25 @@ def _spec(data: dict[str, Any]) -> ImageSpec:
             for it in data.get("types", ())
         ),
         also=tuple(data.get("also", ())),
+        graph_types=tuple(_graph_types(table) for table in data.get("graph_types", ())),
+        symmetric=data.get("symmetric", ""),
     )
 
 
 def _packages(table: dict[str, Any]) -> Packages:
     index = dict(table.get("index", {}))
-    return Packages(requirements=tuple(table["requirements"]), index=index, on=table.get("on", ""))
+    beside = {name: table.get(name, "") for name in ("on", "cuda")}
+    return Packages(requirements=tuple(table["requirements"]), index=index, **beside)
+
+
+def _graph_types(table: dict[str, Any]) -> GraphTypes:
+    return GraphTypes(
+        when=table.get("when", ""),
+        precisions=tuple(table["precisions"]),
+        requirements=tuple(table["requirements"]),
+        keep_float32=tuple(table.get("keep_float32", ())),
+        source=table["source"],
+    )
 
 
 def bases() -> list[Base]:

@@ -1,8 +1,9 @@
 """What a TensorRT binding has, without TensorRT: python tests/tensorrt_names.py tensorrt.so FOLDER -> JSON of names.
 
-The extension module of the wheel is loaded itself, so the answer is its own. The libraries that it is linked with are 1 to
-2 GB and wanted when something is done, not when names are registered: in a copy of the module their names are overwritten
-with the C library's, and the functions that it takes the address of with one that every C library has. Standard library only.
+The extension module of the wheel is loaded itself, so the answer is its own. The libraries that it is linked with are
+1 to 2 GB and wanted when something is done, not when names are registered: in a copy of the module their names are
+overwritten with the C library's, and the functions that it takes the address of with one that every C library has.
+Standard library only.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from tests.conftest import CACHE, ROOT
 pytestmark = pytest.mark.engines
 Names = dict[str, list[str]]
 
-# one binding of each line that the index has; 8.4 came as one wheel of 774 MB: its names are kept, and read anew when slow
+# one binding of each line that the index has; 8.4 came as one wheel of 774 MB: its names are kept, read anew when slow
 WHEELS = {
     "8.6": "tensorrt-bindings==8.6.1",
     "10.0": "tensorrt-cu12-bindings==10.0.1",

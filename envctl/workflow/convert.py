@@ -18,8 +18,8 @@ from envctl.model import ModelFacts
 from envctl.runner import Runner
 from envctl.spec import read_spec
 from envctl.tree import disk_errors
-from envctl.verify import compare, inputs, response, tolerance
-from envctl.workflow import deliver, steps
+from envctl.verify import compare, response, tolerance
+from envctl.workflow import building, deliver, shapes, steps, typed
 from envctl.workflow.ask import Ask, Listener
 from envctl.workflow.feeds import described, make_feeds
 from envctl.workflow.outcome import Outcome
@@ -79,12 +79,8 @@ def check_target(ask: Ask, facts: ModelFacts) -> None:
         deliver.check_folder(ask, facts, spec)
     if ask.task == "infer" and ask.output:
         deliver.check_file(ask.output)
-    for tensor in facts.inputs:
-        inputs.concrete(tensor, ask.shapes)
-    unknown = sorted(set(ask.shapes) - {tensor.name for tensor in facts.inputs})
-    if unknown:
-        names = ", ".join(tensor.name for tensor in facts.inputs)
-        raise BadInput(f"--shape {unknown[0]}: the model has no such input", do=[f"its inputs: {names}"])
+    shapes.check(ask, facts)
+    typed.check(ask, facts, spec.symmetric, spec.title)
 
 
 def will_compare(ask: Ask, host: HostFacts) -> bool:  # noqa: ARG001 - a GPU will matter here
@@ -192,26 +188,16 @@ def _finish_target(work: Work, target: Target, feeds: Mapping[str, Array]) -> di
 
 
 def _convert(work: Work) -> Result:
-    job = steps.job(
-        work.folder / "convert",
-        "convert",
-        work.target,
-        work.source.path,
-        work.source.files()[1:],
-        work.ask,
-        work.limits,
-    )
-    if work.source.external:
-        job.options["data"] = f"{deliver.stem(work.source, work.target.plan.spec)}.data"
-    result = steps.run(job, work.target, work.runner)
-    work.outcome.results["convert"] = result
-    return result
+    workers = building.Workers(prepared=work.target, runner=work.runner, folder=work.folder, limits=work.limits)
+    return building.build(work.ask, work.source, workers, work.host, work.outcome)
 
 
 def _only_convert(work: Work, listener: Listener) -> None:
     listener.say(f"{work.target.plan.title} converts")
     with _timed(work, "workers"):
-        _convert(work)
+        result = _convert(work)
+    if "precision" in result.read_back and work.target.plan.spec.runs_on == "nvidia-gpu":
+        work.outcome.precision = steps.precision_that_ran(result, None, work.ask, work.source)
     if work.target.plan.spec.runs_on == "cpu" or not work.ask.verify:
         work.outcome.status, work.outcome.note = "converted", "not verified, as asked (--no-verify)"
         return

@@ -43,6 +43,7 @@ def job(
         "precision": ask.precision or "fp32",
         "threads": ask.threads,
         "shapes": {name: list(shape) for name, shape in ask.shapes.items()},
+        "ranges": {name: [list(shape) for shape in three] for name, three in ask.ranges.items()},
         "gpu": [ask.gpu] if ask.gpu else [],
     }
     return Job(

@@ -81,7 +81,7 @@ def convert(source, target, options):
     config = builder.create_builder_config()
     read_back = tensorrt_network.described(library, network, options)
     read_back.update(tensorrt_config.configure(library, builder, config, network, options))
-    cache = tensorrt_config.open_timing_cache(config, options.get("timing_cache"))
+    cache = tensorrt_config.open_timing_cache(config, os.path.dirname(target), options.get("timing"))
     plan = built(logger, builder, network, config)
     artifacts = ["model.plan"]
     with open(os.path.join(target, "model.plan"), "wb") as stream:

@@ -7,6 +7,7 @@ from failure import StepFailed
 
 FLAGS = {"fp16": "FP16", "bf16": "BF16", "int8": "INT8"}
 CACHE = "model.timing"
+TYPES_ONLY = "its precision is what the types in the graph say"
 
 
 def configure(library, builder, config, network, options):
@@ -19,7 +20,7 @@ def configure(library, builder, config, network, options):
 
 
 def choose_platform(library, config, wanted):
-    """Build for another platform than this one; such builds log an error and return bytes (TensorRT for RTX, measured)."""
+    """Build for another platform than this one; TensorRT for RTX then logs an error and returns bytes."""
     if not wanted:
         return
     if not hasattr(library, "RuntimePlatform"):
@@ -40,6 +41,8 @@ def precision(library, config, network, options):
     for name in sorted({wanted, in_graph} - {"fp32"}):
         flag = getattr(library.BuilderFlag, FLAGS[name], None)
         weak = not strongly_typed(library, network)
+        if flag is None and name != in_graph:
+            raise StepFailed("unsupported", "this release has no builder flag %s: %s" % (FLAGS[name], TYPES_ONLY))
         if flag is not None and weak and (name == in_graph or name != "int8"):
             config.set_flag(flag)
             told.update(precision=name, by="builder flag %s: layers may stay float32" % FLAGS[name])
@@ -70,7 +73,7 @@ def profile(builder, config, network, options):
 
 
 def choose_gpus(library, config, wanted):
-    """Build for the named compute capabilities ("8.9"). None named: what the library builds for by itself, which for RTX is
+    """Build for the named compute capabilities ("8.9"). None named: what the library builds for by itself, for RTX
     Ampere and later but not Turing: https://docs.nvidia.com/deeplearning/tensorrt-rtx/latest/inference-library/cpu-engines.html"""
     if not wanted:
         return "the library's default"
@@ -92,11 +95,11 @@ def capabilities(library):
     return {name[2:-1] + "." + name[-1]: value for name, value in members.items() if name.startswith("SM")}
 
 
-def open_timing_cache(config, known):
-    """The timing cache that the build shall use, from the bytes kept; None where the release says that it is a no-op."""
+def open_timing_cache(config, folder, known):
+    """The timing cache that the build shall use, from the bytes kept; None where it is a no-op."""
     data = b""
     if known:
-        with open(known, "rb") as stream:
+        with open(os.path.join(folder, known), "rb") as stream:
             data = stream.read()
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")

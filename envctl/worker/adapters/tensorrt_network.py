@@ -47,7 +47,7 @@ def describe(error):
     """One line: operator, node, and the parser's own check, which names the attribute."""
     operator = getattr(error, "node_operator", lambda: "")() or "node"
     name = getattr(error, "node_name", lambda: "")() or "number %d" % error.node()
-    why = error.desc()
+    why = " ".join(error.desc().split())
     why = "the parser has no rule for it" if why in ("false", "") else why
     return "%s %s: %s (%s, %s)" % (operator, name, why, error.func(), getattr(error.code(), "name", error.code()))
 

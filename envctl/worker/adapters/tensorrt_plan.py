@@ -1,4 +1,4 @@
-"""What a built plan tells of itself: layers after fusion, from the engine's inspector or, without a GPU, from its text."""
+"""What a built plan tells of itself: layers after fusion, from the engine or, without a GPU, from its text."""
 
 import re
 
