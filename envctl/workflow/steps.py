@@ -105,7 +105,7 @@ def failure(job: Job, prepared: Prepared, result: Result) -> EnvctlError:
 
 def _explained(job: Job, result: Result) -> tuple[list[Reason], list[str]]:
     """What `envctl explain` would say of a failure whose cause the worker could not name itself."""
-    if result.status not in ("engine-error", "engine-missing", "killed", "bad-result"):
+    if result.status not in ("engine-error", "engine-missing", "killed", "bad-result", "unsupported"):
         return [], []
     return told_by(f"{tail(job.folder, 400)}\n{result.message}")
 
