@@ -33,11 +33,10 @@ def build(ask: Ask, source: ModelFacts, workers: Workers, host: HostFacts, outco
     key = None
     if spec.runs_on == "nvidia-gpu":
         key = plans.key_for(source, workers.prepared, job.options | typed.identity(ask), host)
-    if key and (found := plans.find(key, job.folder)):
-        result, notes = found
-        outcome.notes += notes
-    else:
-        result = _made(ask, source, workers, job, key, outcome)
+    if tools := typed.wanted(ask, source, workers.prepared):
+        outcome.notes += typed.notes(tools, ask, source)
+    result = plans.find(key, job.folder) if key else None
+    result = result or _made(ask, source, workers, job, key, outcome)
     outcome.results["convert"] = result
     return result
 
@@ -59,7 +58,6 @@ def _job(ask: Ask, source: ModelFacts, workers: Workers) -> Job:
 
 def _made(ask: Ask, source: ModelFacts, workers: Workers, job: Job, key: plans.Key | None, outcome: Outcome) -> Result:
     """Run the conversion, after the step that writes the types where there is one."""
-    before = len(outcome.notes)
     if tools := typed.wanted(ask, source, workers.prepared):
         there = workers.folder / "types"
         made = typed.make(tools, there, workers.prepared, source, ask, workers.limits, workers.runner, outcome)
@@ -69,5 +67,5 @@ def _made(ask: Ask, source: ModelFacts, workers: Workers, job: Job, key: plans.K
         return steps.run(job, workers.prepared, workers.runner)
     plans.lend_timing(key, job, ask)
     result = plans.take_timing(key, steps.run(job, workers.prepared, workers.runner), ask)
-    plans.keep(key, result, outcome.notes[before:])
+    plans.keep(key, result)
     return result

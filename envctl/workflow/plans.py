@@ -69,9 +69,8 @@ def _names(host: HostFacts) -> list[str]:
     return [str(gpu.get("name")) for gpu in (answer or {}).get("gpus", [])]
 
 
-def find(key: Key, folder: Path) -> tuple[Result, list[str]] | None:
-    """The kept result with its files copied into a job's folder, and what was noted of it; None when there is none,
-    or it is not whole."""
+def find(key: Key, folder: Path) -> Result | None:
+    """The kept result with its files copied into a job's folder; None when there is none, or it is not whole."""
     kept = cache_root() / "plans" / key.built
     try:
         told = json.loads((kept / NOTE).read_text(encoding="utf-8"))
@@ -86,7 +85,7 @@ def find(key: Key, folder: Path) -> tuple[Result, list[str]] | None:
         for name in told["files"]:
             shutil.copyfile(kept / name, folder / "artifact" / name)
     touch(kept)
-    found = Result(
+    return Result(
         status="ok",
         message="",
         folder=folder,
@@ -95,10 +94,9 @@ def find(key: Key, folder: Path) -> tuple[Result, list[str]] | None:
         read_back={**told["read_back"], "from": f"the cache of built engines ({key.built[:12]})"},
         sandbox=told["sandbox"],
     )
-    return found, told["notes"]
 
 
-def keep(key: Key, result: Result, notes: list[str]) -> None:
+def keep(key: Key, result: Result) -> None:
     """Keep a build under its key; whoever makes the same one at the same time wins or loses, and both are right."""
     root = cache_root() / "plans"
     with disk_errors(root):
@@ -113,7 +111,6 @@ def keep(key: Key, result: Result, notes: list[str]) -> None:
                 "versions": result.versions,
                 "read_back": result.read_back,
                 "sandbox": result.sandbox,
-                "notes": notes,
             }
             (partial / NOTE).write_text(canonical_json(note), encoding="utf-8")
             partial.chmod(0o755)

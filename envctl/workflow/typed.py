@@ -70,14 +70,12 @@ def make(
         feeds = calibration(ask, facts)
         steps.write_inputs(folder, feeds)
         job.options.update(calibration=list(feeds))
-        outcome.notes += told(ask, facts, feeds)
     result = steps.run(replace(job, adapter=ADAPTER), prepared, runner)
     outcome.results["types"] = result
     made = model.read(result.artifacts[0])
     if made.precision() != ask.precision:
         because = [Reason(text=f"the graph that came out is {made.precision()}", source=str(result.artifacts[0]))]
         raise JobFailed(f"{facts.path.name} could not be made {ask.precision}", because=because)
-    outcome.notes.append(f"{ask.precision} is written into the graph's types by a step before ({tools.source})")
     return made
 
 
@@ -95,8 +93,13 @@ def calibration(ask: Ask, facts: ModelFacts) -> dict[str, Array]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def told(ask: Ask, facts: ModelFacts, feeds: Mapping[str, Array]) -> list[str]:
-    """What the result must say of its calibration."""
+def notes(tools: GraphTypes, ask: Ask, facts: ModelFacts) -> list[str]:
+    """What the result must say of the step, and of the samples that it was calibrated on."""
+    said = [f"{ask.precision} is written into the graph's types by a step before ({tools.source})"]
+    return said + (_calibrated(ask, facts, calibration(ask, facts)) if ask.precision == "int8" else [])
+
+
+def _calibrated(ask: Ask, facts: ModelFacts, feeds: Mapping[str, Array]) -> list[str]:
     count = len(next(iter(feeds.values())))
     if ask.calibration == SEEDED:
         return [f"calibrated on {count} random samples: good for trying it out, not for use"]
