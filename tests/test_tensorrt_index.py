@@ -1,7 +1,7 @@
 """The vendor's index as an alias: TensorRT's wheels locked from there by hash, and installed.
 
-The wheels are STAND-INS made here, with the names and versions of the real ones and nothing of them inside: what is shown
-is the path `--index nvidia=URL`, not TensorRT. The real libraries (1 to 2 GB) live on NVIDIA's own index.
+The wheels are STAND-INS made here, with the names and versions of the real ones and nothing of them inside: what is
+shown is the path `--index nvidia=URL`, not TensorRT. The real libraries (1 to 2 GB) live on NVIDIA's own index.
 """
 
 from __future__ import annotations
