@@ -1,4 +1,4 @@
-"""A precision written into the graph's types by a step before, and then executed and judged for real by ONNX Runtime."""
+"""A precision written into the graph's types by a step before, then executed and judged by ONNX Runtime."""
 
 from __future__ import annotations
 
