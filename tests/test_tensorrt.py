@@ -58,6 +58,7 @@ def test_fp32_is_float32_without_tf32(envctl: Program, digits: Path, own_cache: 
     assert told["layers_from"].startswith("best effort") and int(told["layers_before_fusion"]) == 21
 
 
+@pytest.mark.slow
 def test_bf16_keeps_in_float32_what_the_engine_has_not(envctl: Program, zoo: dict[str, Path], own_cache: Path) -> None:
     told = said(convert(envctl, zoo["unet"], "--precision", "bf16", ENVCTL_CACHE=str(own_cache)))
     assert told["layer_types"] == "BF16 11 FLOAT 1"
@@ -182,6 +183,13 @@ def test_a_range_becomes_the_profile(envctl: Program, digits: Path, own_cache: P
     ran = convert(envctl, digits, "--shape", shape, ENVCTL_CACHE=str(own_cache))
     assert said(ran)["profile"] == "image 1x1x8x8:4x1x8x8:16x1x8x8"
     assert ran.json["notes"] == []
+
+
+def test_openvino_holds_the_open_size_in_the_range(envctl: Program, digits: Path, tmp_path: Path) -> None:
+    shape = "image=1x1x8x8:4x1x8x8:16x1x8x8"
+    ran = envctl("run", "--openvino", "2026.4", "--runner", "local", "convert", digits, "--shape", shape, "-o", "out")
+    assert ran.code == 0, ran.err
+    assert 'shape="1..16,1,8,8"' in (tmp_path / "out" / "digits.openvino.xml").read_text()
 
 
 def test_open_sizes_are_shown_when_nobody_spoke_of_them(envctl: Program, digits: Path, own_cache: Path) -> None:
