@@ -38,6 +38,8 @@ class Packages:
 
     def fits(self, stack: Stack) -> bool:
         """Whether these are the distributions for the side and the CUDA of a stack."""
+        from packaging.specifiers import SpecifierSet
+
         side = self.on in ("", "gpu" if stack.on_gpu else "cpu")
         return side and (not self.cuda or SpecifierSet(self.cuda).contains(stack.version("cuda")))
 
@@ -89,6 +91,8 @@ class ImageSpec:
 
     def typed(self, version: str, precision: str | None) -> GraphTypes | None:
         """How that release comes to a precision by types in the graph; None where it has a way of its own."""
+        from packaging.specifiers import SpecifierSet
+
         fitting = (it for it in self.graph_types if SpecifierSet(it.when).contains(version, prereleases=True))
         return next((it for it in fitting if precision in it.precisions), None)
 
