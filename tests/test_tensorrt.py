@@ -91,6 +91,7 @@ def test_int8_without_samples_is_refused(envctl: Program, digits: Path, tmp_path
     [
         ({"zero": 3}, ["QuantizeLinear x_quantize", "DequantizeLinear x_dequantize"]),
         ({"zero": 128, "kind": np.uint8}, ["QuantizeLinear x_quantize", "DequantizeLinear x_dequantize"]),
+        ({"zero": 0, "kind": np.uint8}, ["QuantizeLinear x_quantize", "DequantizeLinear x_dequantize"]),
         ({"bias": True}, ["DequantizeLinear bias_dequantize"]),
         ({}, []),
     ],

@@ -1,6 +1,7 @@
 """What a quantised ONNX graph has that an engine does not take, from the file alone: nodes by name, before any build.
 
-TensorRT takes symmetric quantisation only: zero points are 0, and no int32 bias stands behind a DequantizeLinear
+TensorRT takes symmetric quantisation only: zero points are 0 and int8 (uint8 it makes int8, with a warning in the log),
+and no int32 bias stands behind a DequantizeLinear
 (measured: docs/evidence.md#tensorrt-quantised-graphs). Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 """
 
@@ -15,7 +16,7 @@ from envctl.errors import NoStack, Reason
 from envctl.model.protobuf import fields, message, number, text
 
 QUANTISERS = ("QuantizeLinear", "DequantizeLinear")
-INT32 = 6
+UINT8, INT32 = 2, 6
 SHOWN = 5
 
 
@@ -54,7 +55,7 @@ def check(path: Path, title: str, source: str) -> None:
 
 
 def asymmetric(path: Path) -> Iterator[str]:
-    """A line for each node with a zero point other than 0, or that dequantises int32."""
+    """A line for each node with a zero point that is not 0 or not int8, or that dequantises int32."""
     with path.open("rb") as stream:
         mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
     nodes, stored = _graph(memoryview(mapped))
@@ -66,6 +67,8 @@ def asymmetric(path: Path) -> Iterator[str]:
         called = f"{node.op} {node.name or node.outputs[0]}"
         if zero and zero.other_than_zero:
             yield f"{called}: its zero point is not 0 ({node.inputs[2]})"
+        elif zero and zero.kind == UINT8:
+            yield f"{called}: it is uint8 ({node.inputs[2]}), which becomes int8: values over 127 are lost"
         elif node.op == "DequantizeLinear" and first and first.kind == INT32:
             yield f"{called}: it dequantises int32 ({node.inputs[0]}), a quantised bias"
 
