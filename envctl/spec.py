@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,12 +27,21 @@ NO_ENGINES = (BASES, "licences", "routes")  # files in images/ that are about so
 class Packages:
     """The distributions of one environment: requirements, and the index alias of those not on the default one.
 
-    `on` says for which side of an engine that comes for both: "cpu", "gpu", or "" for either.
+    `on` says for which side of an engine that comes for both: "cpu", "gpu", or "" for either; `cuda` for which CUDA
+    of the stack, where an engine has distributions for several.
     """
 
     requirements: tuple[str, ...]
     index: dict[str, str]
     on: str = ""
+    cuda: str = ""
+
+    def fits(self, stack: Stack) -> bool:
+        """Whether these are the distributions for the side and the CUDA of a stack."""
+        from packaging.specifiers import SpecifierSet
+
+        side = self.on in ("", "gpu" if stack.on_gpu else "cpu")
+        return side and (not self.cuda or SpecifierSet(self.cuda).contains(stack.version("cuda")))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +55,18 @@ class Types:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class GraphTypes:
+    """How the engine's releases `when` come to these precisions: a step before writes the types into the ONNX graph,
+    with the packages named. `keep_float32` are operators that the engine has not in that precision."""
+
+    when: str
+    precisions: tuple[str, ...]
+    requirements: tuple[str, ...]
+    keep_float32: tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ImageSpec:
     """One engine's file in `images/`. `variants` are (versions they are for, packages with {component} holes).
 
@@ -55,6 +76,7 @@ class ImageSpec:
     into every environment of it. Without `types` nothing is known of the element types it reads. `features` are those
     that its recipes rest on: a wheel's extra that pins more than the wheel itself. `trial` is the worker's module that
     a smoke run of its image tries it with, where that is not the adapter.
+    `symmetric` is the source that says that it takes symmetric quantisation only.
     """
 
     engine: str
@@ -73,6 +95,8 @@ class ImageSpec:
     ahead_of_time: bool = False
     features: frozenset[str] = frozenset()
     trial: str = ""
+    graph_types: tuple[GraphTypes, ...] = ()
+    symmetric: str = ""
 
     def every_format(self) -> frozenset[str]:
         """The formats that any release reads."""
@@ -84,6 +108,20 @@ class ImageSpec:
 
         some = [formats for when, formats in self.reads if SpecifierSet(when).contains(version, prereleases=True)]
         return self.formats.union(*some)
+
+    def typed(self, version: str, precision: str | None) -> GraphTypes | None:
+        """How that release comes to a precision by types in the graph; None where it has a way of its own."""
+        from packaging.specifiers import SpecifierSet
+
+        fitting = (it for it in self.graph_types if SpecifierSet(it.when).contains(version, prereleases=True))
+        return next((it for it in fitting if precision in it.precisions), None)
+
+    def with_tools(self, tools: GraphTypes) -> ImageSpec:
+        """The same engine with the packages that write types into graphs beside it."""
+        added = tuple(
+            (when, replace(it, requirements=it.requirements + tools.requirements)) for when, it in self.variants
+        )
+        return replace(self, variants=added)
 
     def with_company(self, pins: tuple[Pin, ...]) -> tuple[Pin, ...]:
         """The pins, and one that any version fits for each component that belongs beside the engine."""
@@ -103,10 +141,9 @@ class ImageSpec:
         version = Version(stack.version(self.engine))
         versions = {choice.name: choice.version for choice in stack.choices.values()}
         for when, packages in self.variants:
-            side = packages.on in ("", "gpu" if stack.on_gpu else "cpu")
-            if side and SpecifierSet(when).contains(version, prereleases=True):
+            if packages.fits(stack) and SpecifierSet(when).contains(version, prereleases=True):
                 filled = tuple(requirement.format_map(versions) for requirement in packages.requirements)
-                return Packages(requirements=filled, index=packages.index, on=packages.on)
+                return replace(packages, requirements=filled)
         served = [" ".join(filter(None, (when or "all", each.on and f"on {each.on}"))) for when, each in self.variants]
         what = f"images/{self.engine}.toml has no recipe for {self.engine} {version}"
         if any(each.on for _, each in self.variants):
@@ -170,12 +207,25 @@ def _spec(data: dict[str, Any]) -> ImageSpec:
         reads=tuple((it["when"], frozenset(it["formats"])) for it in data.get("reads", ())),
         features=frozenset(data.get("features", ())),
         trial=data.get("trial", ""),
+        graph_types=tuple(_graph_types(table) for table in data.get("graph_types", ())),
+        symmetric=data.get("symmetric", ""),
     )
 
 
 def _packages(table: dict[str, Any]) -> Packages:
     index = dict(table.get("index", {}))
-    return Packages(requirements=tuple(table["requirements"]), index=index, on=table.get("on", ""))
+    beside = {name: table.get(name, "") for name in ("on", "cuda")}
+    return Packages(requirements=tuple(table["requirements"]), index=index, **beside)
+
+
+def _graph_types(table: dict[str, Any]) -> GraphTypes:
+    return GraphTypes(
+        when=table.get("when", ""),
+        precisions=tuple(table["precisions"]),
+        requirements=tuple(table["requirements"]),
+        keep_float32=tuple(table.get("keep_float32", ())),
+        source=table["source"],
+    )
 
 
 def bases() -> list[Base]:

@@ -32,6 +32,8 @@ def print_outcome(outcome: Outcome) -> None:
     row(console, "runner", f"{outcome.runner} ({outcome.runner_why})")
     print_sandbox(console, outcome)
     row(console, "inputs", outcome.inputs)
+    for text in outcome.notes:
+        row(console, "note", text)
     if outcome.verdict:
         for label, text in verdict_lines(outcome.verdict, outcome.precision):
             row(console, label, text)

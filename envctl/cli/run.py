@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from envctl.cli import options
+from envctl.cli.grammar import shape, size
 from envctl.cli.screen import Screen, guarded
 from envctl.errors import BadInput
 
@@ -38,8 +39,14 @@ app = typer.Typer(
 )
 
 Model = Annotated[Path, typer.Argument(help="An ONNX file.", show_default=False)]
-PrecisionOption = Annotated[str | None, typer.Option("--precision", help="fp32 (default), fp16, bf16.")]
-Shape = Annotated[list[str], typer.Option("--shape", metavar="NAME=1,3,224,224", help="Shape of one inference.")]
+PrecisionOption = Annotated[str | None, typer.Option("--precision", help="fp32 (default), fp16, bf16, int8.")]
+SHAPE = "NAME=1x3x224x224"
+Shape = Annotated[list[str], typer.Option("--shape", metavar=SHAPE, help="Shape of one inference, or MIN:OPT:MAX.")]
+Calibration = Annotated[
+    str | None,
+    typer.Option("--calibration", metavar="FILE|FOLDER|seeded", help="Samples for int8: .npz, or a folder of them."),
+]
+Ci = Annotated[bool, typer.Option("--ci", envvar="CI", help="Read timing caches and change none.")]
 Seed = Annotated[int, typer.Option(help="Seed of the inputs.")]
 Samples = Annotated[int, typer.Option(min=1, max=100_000, help="How many seeded samples.")]
 Input = Annotated[str, typer.Option("--input", help="FILE.npz with an array for each input, or 'seeded'.")]
@@ -127,6 +134,7 @@ def convert(
     opset: Opset = "",
     layout: Layout = "",
     allow_fallback: Fallback = False,
+    calibration: Calibration = None,
     reference: Reference = None,
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Compare with the reference.")] = True,
     atol: Atol = None,
@@ -135,6 +143,7 @@ def convert(
     threads: Threads = 0,
     memory: Memory = None,
     timeout: Timeout = 1800,
+    ci: Ci = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite files envctl did not make.")] = False,
     keep: Keep = False,
     record: Record = False,
@@ -142,7 +151,7 @@ def convert(
 ) -> None:
     """Convert MODEL, compare it with the reference, and write it with its sidecar when it passed."""
     shared = _options(locals())
-    _finish(ctx.obj, "convert", shared | {"output": output, "verify": verify, "force": force}, as_json)
+    _finish(ctx.obj, "convert", shared | {"output": output, "verify": verify, "force": force, "ci": ci}, as_json)
 
 
 @app.command()
@@ -159,6 +168,7 @@ def infer(
     opset: Opset = "",
     layout: Layout = "",
     allow_fallback: Fallback = False,
+    calibration: Calibration = None,
     threads: Threads = 0,
     memory: Memory = None,
     timeout: Timeout = 1800,
@@ -183,6 +193,7 @@ def verify(
     opset: Opset = "",
     layout: Layout = "",
     allow_fallback: Fallback = False,
+    calibration: Calibration = None,
     reference: Reference = None,
     atol: Atol = None,
     cosine: Cosine = None,
@@ -209,7 +220,9 @@ def execute(ctx: typer.Context, arguments: Annotated[list[str], typer.Argument()
     raise typer.Exit(code)
 
 
-PLAIN = ("model", "seed", "samples", "atol", "cosine", "top1", "threads", "keep", "record", "allow_fallback")
+PLAIN = (
+    "model", "seed", "samples", "atol", "cosine", "top1", "threads", "keep", "record", "calibration", "allow_fallback",
+)  # fmt: skip
 
 
 def _options(given: dict[str, Any]) -> dict[str, Any]:
@@ -243,13 +256,15 @@ def _read(ask: Ask, raw: dict[str, Any]) -> Ask:
     """The ask with the options that have a grammar of their own."""
     precision = raw["precision"]
     if precision not in (None, "fp32", "fp16", "bf16", "int8"):
-        raise BadInput(f"--precision {precision!r} is unknown", do=["one of fp32, fp16, bf16"])
+        raise BadInput(f"--precision {precision!r} is unknown", do=["one of fp32, fp16, bf16, int8"])
+    shapes = [shape(text) for text in raw["shape"]]
     return replace(
         _routed(ask, raw),
         precision=cast("Precision | None", precision),
         input=None if raw["input"] == "seeded" else Path(raw["input"]),
-        shapes=dict(_shape(text) for text in raw["shape"]),
-        memory=_size(raw["memory"]) if raw["memory"] else None,
+        shapes={name: three[1] for name, three in shapes},
+        ranges={name: three for name, three in shapes if three[0] != three[2]},
+        memory=size(raw["memory"]) if raw["memory"] else None,
         seconds=raw["timeout"],
         reference_model=raw.get("reference"),
     )
@@ -268,24 +283,3 @@ def _routed(ask: Ask, raw: dict[str, Any]) -> Ask:
     if raw["opset"] and not raw["opset"].isdigit():
         raise BadInput(f"--opset {raw['opset']!r} is not a number", do=["for example --opset 17"])
     return replace(ask, via=pins, through="".join(through), opset=raw["opset"], layout=raw["layout"])
-
-
-def _shape(text: str) -> tuple[str, tuple[int, ...]]:
-    name, found, sizes = text.rpartition("=")
-    try:
-        shape = tuple(int(size) for size in sizes.split(","))
-    except ValueError:
-        shape = ()
-    if not (found and name and shape and min(shape) > 0):
-        do = ["for example --shape image=1,3,224,224; without it the free sizes are 1"]
-        raise BadInput(f"--shape {text!r} is not NAME=1,3,224,224 with positive sizes", do=do)
-    return name, shape
-
-
-def _size(text: str) -> int:
-    """Bytes in `512m`, `8g`, `1t` or a plain number."""
-    units = {"k": 10, "m": 20, "g": 30, "t": 40}
-    digits, unit = (text[:-1], text[-1].lower()) if text[-1:].isalpha() else (text, "")
-    if not digits.isdigit() or (unit and unit not in units) or int(digits) == 0:
-        raise BadInput(f"--memory {text!r} is not a size", do=["for example --memory 8g"])
-    return int(digits) << units.get(unit, 0)

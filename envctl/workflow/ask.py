@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from envctl.lockfile import LockFile
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 Task = Literal["convert", "infer", "verify", "command"]
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
+Sizes: TypeAlias = "tuple[int, ...]"
+SEEDED = "seeded"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,7 +24,8 @@ class Ask:
     With a `lock` its target for this host is used as it is, and there are no pins. A model that the engine does not
     read passes its framework's environment: `via` are pins of that, `through` is the format to pass ("": whichever
     leads to the engine), `opset` what shall be written ("": the highest that both know), `layout` "nchw" for channels
-    first.
+    first. `ranges` are the least, usual and largest shapes of inputs; the usual one stands in `shapes` too. `calibration` is a
+    path or "seeded". With `ci` nothing that a later run would build upon is changed.
     """
 
     task: Task
@@ -36,7 +39,10 @@ class Ask:
     seed: int = 0
     samples: int = 16
     precision: Precision | None = None
-    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    shapes: dict[str, Sizes] = field(default_factory=dict)
+    ranges: dict[str, tuple[Sizes, Sizes, Sizes]] = field(default_factory=dict)
+    calibration: str | None = None
+    ci: bool = False
     gpu: str | None = None
     threads: int = 0
     memory: int | None = None

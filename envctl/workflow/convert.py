@@ -14,7 +14,7 @@ from envctl import model
 from envctl.job import Result
 from envctl.tree import disk_errors
 from envctl.verify import compare, response, tolerance
-from envctl.workflow import deliver, route, steps
+from envctl.workflow import building, deliver, route, steps
 from envctl.workflow.ask import Listener
 from envctl.workflow.feeds import described, make_feeds
 from envctl.workflow.route import source_options
@@ -138,14 +138,8 @@ def _finish_target(work: Work, target: Target, feeds: Mapping[str, Array]) -> di
 
 
 def _convert(work: Work) -> Result:
-    source = route.passed(work).model
-    folder, companions = work.folder / "convert", source.files()[1:]
-    job = steps.job(folder, "convert", work.target, source.path, companions, work.ask, work.limits)
-    job.options.update(source_options(source))
-    if source.external:
-        job.options["data"] = f"{deliver.stem(work.source, work.target.plan.spec)}.data"
-    work.outcome.results["convert"] = result = steps.run(job, work.target, work.runner)
-    return result
+    workers = building.Workers(prepared=work.target, runner=work.runner, folder=work.folder, limits=work.limits)
+    return building.build(work.ask, route.passed(work).model, workers, work.host, work.outcome)
 
 
 def _only_convert(work: Work, listener: Listener) -> None:
@@ -153,7 +147,11 @@ def _only_convert(work: Work, listener: Listener) -> None:
     with _timed(work, "workers"):
         _made(work)
     spec = work.target.plan.spec
-    if executes(spec, work.host) or not work.ask.verify:
+    result = work.outcome.results.get("convert")
+    if result and "precision" in result.read_back and spec.runs_on == "nvidia-gpu":
+        source = route.passed(work).model
+        work.outcome.precision = steps.precision_that_ran(result, None, work.ask, source)
+    if executes(spec, work.host) or spec.runs_on == "cpu" or not work.ask.verify:
         work.outcome.status, work.outcome.note = "converted", "not verified, as asked (--no-verify)"
         return
     work.outcome.status = "built"

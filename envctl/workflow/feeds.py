@@ -29,12 +29,13 @@ def make_feeds(ask: Ask, source: ModelFacts, outcome: Outcome) -> dict[str, Arra
     if ask.input is None:
         outcome.inputs = f"{ask.samples} samples from seed {ask.seed}"
         return inputs.seeded(source.inputs, ask.shapes, seed=ask.seed, samples=ask.samples)
-    feeds = inputs.checked(_load(ask.input), source.inputs)
+    feeds = inputs.checked(load_arrays(ask.input), source.inputs)
     outcome.inputs = f"{len(next(iter(feeds.values())))} samples from {ask.input}"
     return feeds
 
 
-def _load(path: Path) -> dict[str, Array]:
+def load_arrays(path: Path) -> dict[str, Array]:
+    """The arrays of an .npz file; raises `BadInput` for anything else."""
     import zipfile
     import zlib
 

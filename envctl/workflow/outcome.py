@@ -41,6 +41,7 @@ class Outcome:
     verdict: Verdict | None = None
     precision: str = ""
     inputs: str = ""
+    notes: list[str] = field(default_factory=list)
     results: dict[str, Result] = field(default_factory=dict)
     outputs: list[str] = field(default_factory=list)
     artifacts: list[Path] = field(default_factory=list)
@@ -74,6 +75,7 @@ def as_data(outcome: Outcome) -> dict[str, Any]:
         "reference": prepared_data(outcome.reference),
         "precision": outcome.precision,
         "inputs": outcome.inputs,
+        "notes": outcome.notes,
         "verdict": asdict(outcome.verdict) if outcome.verdict else None,
         "steps": {name: step_data(result) for name, result in outcome.results.items()},
         "outputs": outcome.outputs,
@@ -149,7 +151,7 @@ def step_data(result: Result) -> dict[str, Any]:
 def sidecar(outcome: Outcome, host: HostFacts, files: dict[str, str]) -> dict[str, Any]:
     """What must never be separated from an artifact: where it came from and what it was made with."""
     data = as_data(outcome)
-    kept = ("envctl", "status", "note", "precision", "inputs", "runner", "model", "route", "verdict", "steps")
+    kept = ("envctl", "status", "note", "precision", "inputs", "notes", "runner", "model", "route", "verdict", "steps")
     target = data["target"]
     return {name: data[name] for name in kept} | {
         "files": files,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from packaging.version import Version
 
@@ -122,7 +122,29 @@ def plan_target(matrix: Matrix, ask: Ask, known: dict[str, Known], runner: Runne
     measured = refuted(evidence.read(), model.sha256 if model else "", ask.precision or "fp32")
     found = plan(matrix, ask.engine, ask.pins, known, runner, measured)
     check_target(found, ask, model)
-    return found
+    _check_opset(matrix, model)
+    return _with_tools(found, ask, model)
+
+
+def _with_tools(found: Plan, ask: Ask, model: ModelFacts | None) -> Plan:
+    """The plan with the packages that write the precision into the graph, where it comes about by that."""
+    if ask.precision is None or (model and model.precision() == ask.precision):
+        return found
+    tools = found.spec.typed(found.stack.version(found.spec.engine), ask.precision)
+    if tools is None:
+        return found
+    spec = found.spec.with_tools(tools)
+    return replace(found, spec=spec, packages=spec.packages(found.stack))
+
+
+def _check_opset(matrix: Matrix, model: ModelFacts | None) -> None:
+    """Raise for an opset that ONNX has not: some parsers take the number as it comes and say nothing."""
+    stamped = model.opsets.get("ai.onnx", 1) if model else 0
+    newest = max(matrix.component("opset").releases, key=lambda it: int(it.version))
+    if model and stamped > int(newest.version):
+        because = [Reason(text=f"the newest opset of ONNX is {newest.version}", source=newest.source)]
+        do = ["export the model again with an opset that exists", "or, where it does: envctl matrix update"]
+        raise BadInput(f"{model.path.name} says opset {stamped}, which ONNX has not", because=because, do=do)
 
 
 def check_target(found: Plan, ask: Ask, model: ModelFacts | None) -> None:

@@ -14,7 +14,7 @@ from envctl import matrix
 from envctl.errors import BadInput, JobFailed
 from envctl.model import ModelFacts
 from envctl.tree import cache_root, disk_errors
-from envctl.workflow import convert
+from envctl.workflow import convert, load_plan
 from envctl.workflow.ask import Ask, Listener
 from envctl.workflow.environments import carry_out, plan_and_prepare, target_plan
 from envctl.workflow.outcome import Outcome
@@ -29,6 +29,9 @@ def run(ask: Ask, listener: Listener, probes: host_module.Probes) -> Outcome:
     """Do a task on a model; failures with a name are raised (envctl.errors), verdicts are in the outcome."""
     began = time.perf_counter()
     outcome = Outcome(task=ask.task)
+    if ask.model and load_plan.is_plan(ask.model) and ask.task != "convert":
+        runner, _ = choose_runner(ask.runner)
+        raise load_plan.refuse(ask, ask.model, matrix.load(), host_module.collect(probes), runner)
     facts = _read_model(ask)
     outcome.model = facts
     check_target(ask, facts)

@@ -43,6 +43,7 @@ def job(
         "precision": ask.precision or "fp32",
         "threads": ask.threads,
         "shapes": {name: list(shape) for name, shape in ask.shapes.items()},
+        "ranges": {name: [list(shape) for shape in three] for name, three in ask.ranges.items()},
         "gpu": [ask.gpu] if ask.gpu else [],
         "device": "cuda" if prepared.plan.spec.runs_on == "nvidia-gpu" else "cpu",
         "allow_fallback": ask.allow_fallback,
@@ -106,7 +107,7 @@ def failure(job: Job, prepared: Prepared, result: Result) -> EnvctlError:
 
 def _explained(job: Job, result: Result) -> tuple[list[Reason], list[str]]:
     """What `envctl explain` would say of a failure whose cause the worker could not name itself."""
-    if result.status not in ("engine-error", "engine-missing", "killed", "bad-result", "no-device"):
+    if result.status not in ("engine-error", "engine-missing", "killed", "bad-result", "no-device", "unsupported"):
         return [], []
     return told_by(f"{tail(job.folder, 400)}\n{result.message}")
 

@@ -7,8 +7,7 @@ from envctl.errors import BadInput, HostLacks, Reason
 from envctl.host import HostFacts
 from envctl.model import ModelFacts
 from envctl.spec import ImageSpec, read_spec
-from envctl.verify import inputs
-from envctl.workflow import deliver
+from envctl.workflow import deliver, shapes, typed
 from envctl.workflow.ask import Ask
 from envctl.workflow.route import passing
 from envctl.workflow.source import read_source
@@ -34,12 +33,8 @@ def check_target(ask: Ask, facts: ModelFacts) -> None:
         deliver.check_folder(ask, facts, spec)
     if ask.task == "infer" and ask.output:
         deliver.check_file(ask.output)
-    for tensor in facts.inputs:
-        inputs.concrete(tensor, ask.shapes)
-    unknown = sorted(set(ask.shapes) - {tensor.name for tensor in facts.inputs})
-    if unknown:
-        names = ", ".join(tensor.name for tensor in facts.inputs)
-        raise BadInput(f"--shape {unknown[0]}: the model has no such input", do=[f"its inputs: {names}"])
+    shapes.check(ask, facts)
+    typed.check(ask, facts, spec.symmetric, spec.title)
 
 
 def check_host(ask: Ask, host: HostFacts) -> None:

@@ -46,7 +46,7 @@ def convert(source, target, options):
     """Write OpenVINO IR. The weights stay float32 unless fp16 is asked for: the library's own default is fp16."""
     import openvino
 
-    model = read(source)
+    model = bounded(read(source), options.get("ranges") or {})
     path = os.path.join(target, "model.xml")
     try:
         openvino.save_model(model, path, compress_to_fp16=options.get("precision") == "fp16")
@@ -55,6 +55,18 @@ def convert(source, target, options):
             raise StepFailed("disk-full", "%s could not be written: %s" % (path, error)) from error
         raise
     return {"artifacts": ["model.xml", "model.bin"], "read_back": {"weights": weights(read(path))}}
+
+
+def bounded(model, ranges):
+    """The model with the open sizes of its inputs held between the least and the largest that were asked for."""
+    import openvino
+
+    if ranges:
+        spans = {name: zip(three[0], three[2]) for name, three in ranges.items()}
+        model.reshape(
+            {name: openvino.PartialShape([openvino.Dimension(*it) for it in span]) for name, span in spans.items()}
+        )
+    return model
 
 
 def weights(model):

@@ -1,4 +1,7 @@
-"""TensorRT and TensorRT for RTX: builds an engine (plan) ahead of time; nothing is executed without a GPU.
+"""TensorRT 8.4 to 11 and TensorRT for RTX: builds an engine (plan) ahead of time; nothing is executed without a GPU.
+
+One adapter for all of them: what a release has is asked of it, never derived from its version. Which release lacks what
+is a table in docs/tensorrt.md, kept true by tests/test_tensorrt_api.py against the real bindings.
 
 API: https://docs.nvidia.com/deeplearning/tensorrt-rtx/latest/ . Success is bytes *and* no error in the log: a build
 for a foreign platform logs an error and returns bytes all the same (measured: docs/evidence.md).
@@ -6,6 +9,7 @@ for a foreign platform logs an error and returns bytes all the same (measured: d
 
 import os
 
+from adapters import tensorrt_config, tensorrt_network, tensorrt_plan
 from failure import StepFailed
 
 state = {}
@@ -18,8 +22,20 @@ def open_engine():
         import tensorrt_rtx_bindings as library
         import tensorrt_rtx_libs  # noqa: F401
     except ImportError:
-        import tensorrt as library
+        library = classic()
     state["library"] = library
+
+
+def classic():
+    """TensorRT itself: one distribution up to 8.5, libraries and bindings apart from 8.6 on, where the distribution
+    that is called `tensorrt` only points at them and need not be there."""
+    try:
+        import tensorrt_libs  # noqa: F401
+    except ImportError:
+        import tensorrt as library
+    else:
+        import tensorrt_bindings as library
+    return library
 
 
 def versions():
@@ -58,76 +74,32 @@ def new_builder(logger):
         raise StepFailed("no-device", "without NVIDIA's driver the library gives no builder: %s" % because) from error
 
 
-def parse(logger, builder, source):
-    """The network read from ONNX; a refusal names node and operator."""
-    library = state["library"]
-    network = builder.create_network(0)
-    parser = library.OnnxParser(network, logger)
-    if not parser.parse_from_file(source):
-        errors = [parser.get_error(index) for index in range(parser.num_errors)]
-        raise StepFailed(
-            "unsupported", "; ".join(describe(error) for error in errors) or "the parser refused the model"
-        )
-    return network, parser
-
-
-def describe(error):
-    operator = getattr(error, "node_operator", lambda: "")()
-    name = getattr(error, "node_name", lambda: "")()
-    return "%s (node %d %s %s)" % (error.desc(), error.node(), operator, name)
-
-
-def profile(builder, config, network, shapes):
-    """One optimisation profile where a dimension is left open: as asked for, else 1."""
-    chosen = builder.create_optimization_profile()
-    dynamic = False
-    for index in range(network.num_inputs):
-        tensor = network.get_input(index)
-        shape = shapes.get(tensor.name) or [1 if size < 0 else size for size in tensor.shape]
-        dynamic = dynamic or any(size < 0 for size in tensor.shape)
-        chosen.set_shape(tensor.name, shape, shape, shape)
-    if dynamic and config.add_optimization_profile(chosen) < 0:
-        raise StepFailed("engine-error", "the engine refused the profile for %s" % (shapes,))
-
-
-def choose_gpus(config, wanted):
-    """Build for the named compute capabilities ("8.9"). None named: what the library builds for by itself, which is
-    Ampere and later but not Turing: https://docs.nvidia.com/deeplearning/tensorrt-rtx/latest/inference-library/cpu-engines.html"""
-    if not wanted:
-        return "the library's default"
-    listed = capabilities()
-    missing = [name for name in wanted if name not in listed]
-    if missing:
-        raise StepFailed("no-device", "compute capability %s is not among %s" % (missing, sorted(listed)))
-    config.num_compute_capabilities = len(wanted)
-    for index, name in enumerate(wanted):
-        config.set_compute_capability(listed[name], index)
-    return " ".join(wanted)
-
-
-def capabilities():
-    """What the library's enum names SM89, under the name 8.9."""
-    enum = getattr(state["library"], "ComputeCapability", None)
-    members = getattr(enum, "__members__", {})
-    return {name[2:-1] + "." + name[-1]: value for name, value in members.items() if name.startswith("SM")}
-
-
 def convert(source, target, options):
-    logger = new_logger()
+    """Write model.plan, and the timing cache where the release keeps one."""
+    library, logger = state["library"], new_logger()
     builder = new_builder(logger)
-    network, parser = parse(logger, builder, source)
+    network, parser = tensorrt_network.parse(library, logger, builder, source, options)
     config = builder.create_builder_config()
-    profile(builder, config, network, options.get("shapes") or {})
-    gpus = choose_gpus(config, options.get("gpu") or [])
-    layers = network.num_layers
-    plan = builder.build_serialized_network(network, config)
-    if plan is None or logger.errors:
-        raise StepFailed("engine-error", "; ".join(logger.errors) or "the builder gave no engine and no reason")
+    read_back = tensorrt_network.described(library, network, options)
+    read_back.update(tensorrt_config.configure(library, builder, config, network, options))
+    cache = tensorrt_config.open_timing_cache(config, os.path.dirname(target), options.get("timing"))
+    plan = built(logger, builder, network, config)
+    artifacts = ["model.plan"]
     with open(os.path.join(target, "model.plan"), "wb") as stream:
         stream.write(plan)
+    read_back["timing_cache"] = tensorrt_config.keep_timing_cache(config, cache, target, artifacts, options)
+    read_back.update(tensorrt_plan.layers(library, logger, plan))
     del parser
-    read_back = {"compute_capabilities": gpus, "layers_before_fusion": str(layers)}
-    return {"artifacts": ["model.plan"], "read_back": read_back}
+    return {"artifacts": artifacts, "read_back": read_back}
+
+
+def built(logger, builder, network, config):
+    """The plan's bytes; an error in the log is a failure whatever came back."""
+    plan = builder.build_serialized_network(network, config)
+    if plan is None or logger.errors:
+        what = "" if plan is None else " (it returned an engine all the same, which is not to be trusted)"
+        raise StepFailed("engine-error", ("; ".join(logger.errors) or "the builder gave no reason") + what)
+    return bytes(plan)
 
 
 def load(source, options):
