@@ -181,6 +181,8 @@ def _project(question: Question, indexes: Indexes) -> str:
             "[tool.uv.sources]",
             *(f'{name} = {{ index = "{alias}" }}' for name, alias in packages.index.items()),
         ]
+    for name in sorted(packages.alone):
+        lines += ["[[tool.uv.dependency-metadata]]", f'name = "{name}"', "requires-dist = []"]
     for alias in sorted(set(packages.index.values())):
         served = [name for name, own in packages.index.items() if own == alias]
         address = indexes.address(alias, " and ".join(served))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,12 +31,14 @@ NO_ENGINES = (BASES, "licences")  # files in images/ that are about something el
 class Packages:
     """The distributions of one environment: requirements, and the index alias of those not on the default one.
 
-    `on` says for which side of an engine that comes for both: "cpu", "gpu", or "" for either.
+    `on` says for which side of an engine that comes for both: "cpu", "gpu", or "" for either. `alone` are those that
+    come without what their metadata asks for, each with the reason.
     """
 
     requirements: tuple[str, ...]
     index: dict[str, str]
     on: str = ""
+    alone: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,11 +52,21 @@ class Types:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Ends:
+    """The element types that a model's inputs and outputs can have with an engine, and what says so."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ImageSpec:
     """One engine's file in `images/`. `variants` are (versions they are for, packages with {component} holes).
 
     Without an `adapter` its environment can be made, but no model converted or run with it. `also` are components of
-    the matrix that belong into every environment of it. Without `types` nothing is known of the element types it reads.
+    the matrix that belong into every environment of it. Without `types` nothing is known of the element types it reads;
+    with `ends` a model's inputs and outputs are of those types alone.
     """
 
     engine: str
@@ -68,6 +80,7 @@ class ImageSpec:
     variants: tuple[tuple[str, Packages], ...]
     types: tuple[Types, ...] = ()
     also: tuple[str, ...] = ()
+    ends: Ends | None = None
 
     def with_company(self, pins: tuple[Pin, ...]) -> tuple[Pin, ...]:
         """The pins, and one that any version fits for each component that belongs beside the engine."""
@@ -84,7 +97,7 @@ class ImageSpec:
             side = packages.on in ("", "gpu" if stack.on_gpu else "cpu")
             if side and SpecifierSet(when).contains(version, prereleases=True):
                 filled = tuple(requirement.format_map(versions) for requirement in packages.requirements)
-                return Packages(requirements=filled, index=packages.index, on=packages.on)
+                return replace(packages, requirements=filled)
         served = [" ".join(filter(None, (when or "all", each.on and f"on {each.on}"))) for when, each in self.variants]
         what = f"images/{self.engine}.toml has no recipe for {self.engine} {version}"
         if any(each.on for _, each in self.variants):
@@ -143,12 +156,18 @@ def _spec(data: dict[str, Any]) -> ImageSpec:
             for it in data.get("types", ())
         ),
         also=tuple(data.get("also", ())),
+        ends=_ends(data["ends"]) if "ends" in data else None,
     )
+
+
+def _ends(table: dict[str, Any]) -> Ends:
+    return Ends(inputs=tuple(table["inputs"]), outputs=tuple(table["outputs"]), source=table["source"])
 
 
 def _packages(table: dict[str, Any]) -> Packages:
     index = dict(table.get("index", {}))
-    return Packages(requirements=tuple(table["requirements"]), index=index, on=table.get("on", ""))
+    alone = dict(table.get("alone", {}))
+    return Packages(requirements=tuple(table["requirements"]), index=index, on=table.get("on", ""), alone=alone)
 
 
 def bases() -> list[Base]:

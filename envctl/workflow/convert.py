@@ -21,6 +21,7 @@ from envctl.tree import disk_errors
 from envctl.verify import compare, inputs, response, tolerance
 from envctl.workflow import deliver, steps
 from envctl.workflow.ask import Ask, Listener
+from envctl.workflow.ends import check_ends
 from envctl.workflow.feeds import described, make_feeds
 from envctl.workflow.outcome import Outcome
 from envctl.workflow.prepare import Prepared
@@ -72,6 +73,7 @@ def check_target(ask: Ask, facts: ModelFacts) -> None:
         raise BadInput(f"envctl cannot convert or run models with {spec.title} yet", do=do)
     if facts.format not in spec.formats:
         raise BadInput(f"{spec.title} does not read {facts.format} models")
+    check_ends(spec, facts)
     if ask.task == "infer" and spec.runs_on != "cpu":
         do = ["convert it here (ahead of time), run it where the GPU is"]
         raise HostLacks(f"{spec.title} runs on an NVIDIA GPU, and this version of envctl runs on CPUs", do=do)
