@@ -24,7 +24,8 @@ else:
     import tomli as tomllib
 
 BASES = "base"
-NO_ENGINES = (BASES, "licences")  # files in images/ that are about something else
+CONFORMANCE = "conformance"
+NO_ENGINES = (BASES, "licences", CONFORMANCE)  # files in images/ that are about something else
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +62,16 @@ class Ends:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Kernels:
+    """The element types for which an engine's releases `when` have the operators that are named; of others nothing is
+    said."""
+
+    when: str
+    takes: dict[str, tuple[str, ...]]
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ImageSpec:
     """One engine's file in `images/`. `variants` are (versions they are for, packages with {component} holes).
 
@@ -81,6 +92,12 @@ class ImageSpec:
     types: tuple[Types, ...] = ()
     also: tuple[str, ...] = ()
     ends: Ends | None = None
+    kernels: tuple[Kernels, ...] = ()
+
+    def lacks_kernel(self, version: str, op: str, dtype: str) -> str:
+        """The source that says that a release has no such operator for a type, "" where none does."""
+        rows = [row for row in self.kernels if SpecifierSet(row.when).contains(version, prereleases=True)]
+        return next((row.source for row in rows if dtype not in row.takes.get(op, (dtype,))), "")
 
     def with_company(self, pins: tuple[Pin, ...]) -> tuple[Pin, ...]:
         """The pins, and one that any version fits for each component that belongs beside the engine."""
@@ -157,7 +174,13 @@ def _spec(data: dict[str, Any]) -> ImageSpec:
         ),
         also=tuple(data.get("also", ())),
         ends=_ends(data["ends"]) if "ends" in data else None,
+        kernels=tuple(_kernels(table) for table in data.get("kernels", ())),
     )
+
+
+def _kernels(table: dict[str, Any]) -> Kernels:
+    takes = {op: tuple(types) for op, types in table["takes"].items()}
+    return Kernels(when=table["when"], takes=takes, source=table["source"])
 
 
 def _ends(table: dict[str, Any]) -> Ends:
@@ -168,6 +191,25 @@ def _packages(table: dict[str, Any]) -> Packages:
     index = dict(table.get("index", {}))
     alone = dict(table.get("alone", {}))
     return Packages(requirements=tuple(table["requirements"]), index=index, on=table.get("on", ""), alone=alone)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodeTests:
+    """The test data that a release brings: the folder in its wheel, and how far answers may differ."""
+
+    distribution: str
+    version: str
+    python: str
+    folder: str
+    rtol: float
+    atol: float
+
+
+def node_tests() -> NodeTests:
+    """ONNX's node tests (images/conformance.toml)."""
+    table = _load(payload("images") / f"{CONFORMANCE}.toml")
+    names = ("distribution", "version", "python", "folder", "rtol", "atol")
+    return NodeTests(**{name: table[name] for name in names})
 
 
 def bases() -> list[Base]:
