@@ -72,6 +72,15 @@ class Kernels:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Operators:
+    """All operators of ONNX's own domain that an engine's releases `when` read."""
+
+    when: str
+    names: frozenset[str]
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ImageSpec:
     """One engine's file in `images/`. `variants` are (versions they are for, packages with {component} holes).
 
@@ -93,11 +102,18 @@ class ImageSpec:
     also: tuple[str, ...] = ()
     ends: Ends | None = None
     kernels: tuple[Kernels, ...] = ()
+    operators: tuple[Operators, ...] = ()
 
     def lacks_kernel(self, version: str, op: str, dtype: str) -> str:
         """The source that says that a release has no such operator for a type, "" where none does."""
         rows = [row for row in self.kernels if SpecifierSet(row.when).contains(version, prereleases=True)]
         return next((row.source for row in rows if dtype not in row.takes.get(op, (dtype,))), "")
+
+    def lacking(self, version: str, ops: frozenset[tuple[str, str]]) -> tuple[list[str], str]:
+        """Of (domain, operator) pairs those that a release does not read, and what says so; none where nothing does."""
+        rows = [row for row in self.operators if SpecifierSet(row.when).contains(version, prereleases=True)]
+        own = {op for domain, op in ops if domain == "ai.onnx"}
+        return (sorted(own - rows[0].names), rows[0].source) if rows else ([], "")
 
     def with_company(self, pins: tuple[Pin, ...]) -> tuple[Pin, ...]:
         """The pins, and one that any version fits for each component that belongs beside the engine."""
@@ -175,6 +191,10 @@ def _spec(data: dict[str, Any]) -> ImageSpec:
         also=tuple(data.get("also", ())),
         ends=_ends(data["ends"]) if "ends" in data else None,
         kernels=tuple(_kernels(table) for table in data.get("kernels", ())),
+        operators=tuple(
+            Operators(when=it["when"], names=frozenset(it["names"]), source=it["source"])
+            for it in data.get("operators", ())
+        ),
     )
 
 

@@ -104,15 +104,19 @@ def foretold(plan: Plan, facts: matrix.Matrix, case: Case) -> str:
     header = {"ir": case.facts.ir} | {name: case.facts.opsets.get(domain) for name, domain in HEADER.items()}
     row = facts.component(plan.spec.engine).row(plan.stack.version(plan.spec.engine))
     for claim in row.requires if row else ():
-        version = header.get(claim.name)
-        if version is not None and _above(claim, version):
-            return _worded(claim, version)
+        stamped = header.get(claim.name)
+        if stamped is not None and _above(claim, stamped):
+            return _worded(claim, stamped)
     if foreign := case.facts.foreign_ops(plan.spec.domains):
         return f"operator {foreign[0][0]}:{foreign[0][1]} (images/{plan.spec.engine}.toml)"
     if wrong := wrong_ends(plan.spec, case.facts):
         return f"{wrong[0].dtype} {wrong[0].name} (images/{plan.spec.engine}.toml)"
+    version = plan.stack.version(plan.spec.engine)
+    lacking, source = plan.spec.lacking(version, case.facts.ops - case.facts.functions)
+    if lacking:
+        return f"no operator {lacking[0]} ({source})"
     for op, dtype in sorted(taken(case.facts.path)):
-        if source := plan.spec.lacks_kernel(plan.stack.version(plan.spec.engine), op, dtype):
+        if source := plan.spec.lacks_kernel(version, op, dtype):
             return f"no {op} for {dtype} ({source})"
     return ""
 

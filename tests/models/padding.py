@@ -1,4 +1,4 @@
-"""Models that a converter to ncnn stumbles over: `python -m tests.models.padding FOLDER`.
+"""Models that a converter to ncnn, or MXNet's importer, stumbles over: `python -m tests.models.padding FOLDER`.
 
 Keras exports "same" padding of a strided convolution as a Pad of its own, on two sides alone.
 """
@@ -55,7 +55,17 @@ def summed() -> ModelProto:
     return g.model({"image": [4, 3, 8, 8]}, {"sum": []})
 
 
-MODELS: list[Callable[[], ModelProto]] = [foldable, left_over, bare, batched, summed]
+def old() -> ModelProto:
+    """From "image" [1,3,16,16] at opset 11 -> "probabilities" [1,5], "gates" [1,4,8,8]; no kernel shapes named."""
+    g = Graph("old", opset=11)
+    x = g.op("Relu", g.conv("image", (3, 8), pads=[1, 1, 1, 1]))
+    x = g.op("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+    g.op("Sigmoid", g.conv(x, (8, 4), kernel=1), out="gates")
+    g.op("Softmax", g.dense(g.op("Flatten", x, axis=1), (8 * 64, 5), gain=3.0), out="probabilities", axis=1)
+    return g.model({"image": [1, 3, 16, 16]}, {"probabilities": [1, 5], "gates": [1, 4, 8, 8]})
+
+
+MODELS: list[Callable[[], ModelProto]] = [foldable, left_over, bare, batched, summed, old]
 
 
 def make_all(folder: str | Path) -> dict[str, Path]:
