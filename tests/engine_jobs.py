@@ -1,4 +1,4 @@
-"""Jobs for an engine's adapter without the workflow around it: its environment as `envctl run` makes it, then one step."""
+"""Jobs for an engine's adapter alone: its environment as `envctl run` makes it, then one step in a worker."""
 
 from __future__ import annotations
 

@@ -22,11 +22,16 @@ CLASSES = (
     ("opset or IR", r"(?i)\bopset\b|IR[ _]version|is under development"),
     (
         "no operator",
-        r"(?i)NOT_IMPLEMENTED|not implemented|NotImplemented|No conversion rule|not a registered"
-        r"|UNSUPPORTED_NODE(?!_ATTR)|no rule for|has no layer|unsupported operator|No Op registered|creator",
+        r"(?i)NOT_IMPLEMENTED|not implemented|NotImplemented|No conversion rule|not a registered|no rule for"
+        r"|has no layer|has no operator|unsupported operator|No Op registered|Plugin not found|: false \(node",
     ),
-    ("attribute", r"(?i)UNSUPPORTED_NODE_ATTR|attribute"),
-    ("type", r"(?i)\btype\b|dtype|\bfloat(16|64)\b|\bu?int\d+\b|element type|takes and gives"),
+    ("type", r"(?i)\bdtype\b|convertDtype|data type|takes and gives|src_prc"),
+    (
+        "form of it",
+        r"(?i)attribute|does(n.t| not) support|only supports|not supported|unsupported|OpConversionFailure"
+        r"|Assertion failed|build-time constant|is not a constant",
+    ),
+    ("type", r"(?i)\btype\b|\bfloat(16|64)\b|\bu?int\d+\b|element type"),
     ("shape", r"(?i)\bshape|\bdims?\b|dimension|rank|axes|axis|batch|profile"),
     ("invalid graph", r"(?i)INVALID_GRAPH|invalid"),
 )
