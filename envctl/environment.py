@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,8 +84,8 @@ def find_or_stage(
 
     def fill(partial: Path) -> None:
         (partial / "prefix").mkdir()
-        contents = Contents(lock, base, Recipe(lock=lock, base=base).place, bring, say)
-        stage(contents, partial / "prefix")
+        with closing(Contents(lock, base, Recipe(lock=lock, base=base).place, bring, say)) as contents:
+            stage(contents, partial / "prefix")
 
     if environment.image:
         return environment

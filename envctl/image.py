@@ -9,9 +9,7 @@ from envctl.errors import BadInput, HostLacks
 from envctl.oci import daemon
 from envctl.oci.base_image import BaseImage
 from envctl.oci.bases import newest, stored_base
-from envctl.oci.debian_base import make_base
 from envctl.oci.load import load_image
-from envctl.oci.local_base import from_daemon
 from envctl.spec import Base, base_for, bases
 
 
@@ -39,6 +37,8 @@ def base_named(name: str) -> Base:
 
 def make(base: Base, mirrors: Iterable[str], say: Callable[[str], None]) -> MadeBase:
     """Make a base, keep it, and give it to the Docker daemon where one answers."""
+    from envctl.oci.debian_base import make_base
+
     made = make_base(base, mirrors, say)
     if not daemon.answers():
         say("no Docker daemon answers: the base is in the store alone (run the command again to give it to Docker)")
@@ -64,6 +64,8 @@ def here(base: Base, say: Callable[[str], None]) -> BaseImage:
     """The newest that was made here of a base; where the store has none, the local Docker's image of it."""
     if kept := stored_base(newest(base.name), base.name):
         return kept
+    from envctl.oci.local_base import from_daemon
+
     try:
         return from_daemon(base.tag, say)
     except HostLacks as error:

@@ -11,15 +11,16 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from envctl import lock
 from envctl.debian import DebianPackage
 from envctl.errors import BadInput, Reason
 from envctl.lock import Lock
-from envctl.request import Pin
 from envctl.tree import canonical_json
-from envctl.versions import Condition
+
+if TYPE_CHECKING:
+    from envctl.request import Pin
 
 FORMAT = 1
 KIND = "envctl lock file"
@@ -37,6 +38,9 @@ class Said:
 
     def pin(self) -> Pin:
         """The pin for the solver."""
+        from envctl.request import Pin
+        from envctl.versions import Condition
+
         return Pin(name=self.name, condition=Condition(any=self.any), said=self.said)
 
 

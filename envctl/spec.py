@@ -7,15 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from packaging.specifiers import SpecifierSet
-from packaging.version import Version
-
 from envctl.errors import BadInput
-from envctl.request import Pin
 from envctl.tree import payload
-from envctl.versions import Condition
 
 if TYPE_CHECKING:
+    from envctl.request import Pin
     from envctl.solver import Stack
 
 if sys.version_info >= (3, 11):
@@ -117,6 +113,9 @@ class ImageSpec:
 
     def with_company(self, pins: tuple[Pin, ...]) -> tuple[Pin, ...]:
         """The pins, and one that any version fits for each component that belongs beside the engine."""
+        from envctl.request import Pin
+        from envctl.versions import Condition
+
         said = {pin.name for pin in pins}
         any_version = Condition(any=(">=0",))
         origin = f"images/{self.engine}.toml"
@@ -124,6 +123,9 @@ class ImageSpec:
 
     def packages(self, stack: Stack) -> Packages:
         """The distributions for a stack's versions."""
+        from packaging.specifiers import SpecifierSet
+        from packaging.version import Version
+
         version = Version(stack.version(self.engine))
         versions = {choice.name: choice.version for choice in stack.choices.values()}
         for when, packages in self.variants:

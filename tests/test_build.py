@@ -396,7 +396,11 @@ def test_two_wheels_that_claim_one_path(tmp_path: Path) -> None:
         path = odd_wheels.write(folder / f"{name}-1.0-py3-none-any.whl", {"tests/__init__.py": name}, name=name)
         packages.append(building.locked(path, name, "1.0"))
     order = building.written(tmp_path, folder, packages)
-    ran = build(*order.arguments, "-o", f"oci:{tmp_path / 'out'}", cache=new_cache(tmp_path / "cache"))
+    cache = new_cache(tmp_path / "cache")
+    for each in packages:  # what each of them brings is known then, and still they cannot be together
+        (tmp_path / each.name).mkdir()
+        built(*building.written(tmp_path / each.name, folder, [each]).arguments, cache=cache)
+    ran = build(*order.arguments, "-o", f"oci:{tmp_path / 'out'}", cache=cache)
     assert_refused(ran, 2, "two packages claim lib/python3.11/site-packages/tests/__init__.py")
     assert not (tmp_path / "out").exists()
 

@@ -19,9 +19,10 @@ def main() -> None:
     # numpy only makes inputs and compares: a thread a core for its algebra would cost more than they do
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        from envctl.cli.app import app
+        if not _answered():
+            from envctl.cli.app import app
 
-        app()
+            app()
     except KeyboardInterrupt:
         print("interrupted; what was running has been stopped", file=sys.stderr)
         _end(INTERRUPTED)
@@ -31,6 +32,15 @@ def main() -> None:
         raise
     finally:
         gc.freeze()  # or the interpreter would look through everything once more before it ends (50 ms)
+
+
+def _answered() -> bool:
+    """Whether the command changes nothing and has its answer: before typer, which takes longer to import than that."""
+    if sys.argv[1:2] != ["build"] or "--load" not in sys.argv:
+        return False
+    from envctl.cli.again import answered
+
+    return answered(sys.argv[1:])
 
 
 def _end(code: int) -> None:

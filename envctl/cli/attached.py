@@ -9,14 +9,15 @@ if TYPE_CHECKING:
     from envctl.workflow.attach import Attached
 
 
-def attached_lines(attached: Attached) -> list[tuple[str, str]]:
+def attached_lines(attached: Attached | None) -> list[tuple[str, str]]:
     """Where the papers lie, as labelled lines."""
-    return [("papers", where) for where in attached.where]
+    return [("papers", where) for where in attached.where] if attached else []
 
 
-def attached_data(attached: Attached) -> dict[str, Any]:
+def attached_data(attached: Attached | None) -> dict[str, Any]:
     """The same for `--json`, with the cautions."""
-    return {"papers": list(attached.where), "cautions": [each.as_data() for each in attached.cautions]}
+    where, cautions = (attached.where, attached.cautions) if attached else ((), ())
+    return {"papers": list(where), "cautions": [each.as_data() for each in cautions]}
 
 
 def warn(attached: Attached | None) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from envctl.cli import options
+from envctl.cli import again, options
 from envctl.cli.attached import attached_data, attached_lines, warn
 from envctl.cli.licences import print_licences
 from envctl.cli.push import pushed_data
@@ -98,7 +99,8 @@ def build(
     with guarded(screen):
         shared = {"index": tuple(index), "offline": offline}
         asked = {"refresh": refresh_lock, "gpu": gpu, **shared}
-        found = _lock(lock, (target, base), engines, pin, asked, screen)
+        path = _file(lock, engines, pin)
+        found = _lock(path, (target, base), engines, pin, asked, screen)
         from envctl.workflow.build import Order
 
         made = {"names": tuple(tag), "load": load, "push": push, "insecure": insecure, "folders": tuple(wheels)}
@@ -110,7 +112,22 @@ def build(
                 raise BadInput("--licences only lists what is in an image", do=["leave -o, --load, --push, --sbom out"])
             print_licences(found.environment, order, screen)
         else:
-            _build(found.environment, order, output, screen, with_papers=papers, sbom=sbom)
+            built = _build(found.environment, order, output, screen, with_papers=papers, sbom=sbom)
+            if load and path and not (output or push or sbom):
+                _remember(built, order, path, as_json)
+
+
+def _file(path: Path | None, engines: dict[str, str | None], pins: list[str]) -> Path | None:
+    """The file with the lock; None where pins are given."""
+    pinned = pins or [option for option, value in engines.items() if value is not None]
+    if path is None and not pinned:
+        from envctl.workflow.build_lock import DEFAULT
+
+        path = Path(DEFAULT) if Path(DEFAULT).is_file() else None
+    if bool(path) == bool(pinned):
+        what = "both a lock and pins were given" if path else "nothing was asked for"
+        raise BadInput(what, do=["envctl build LOCK, or pins, for example --openvino 2026.4"])
+    return path
 
 
 def _lock(
@@ -121,15 +138,9 @@ def _lock(
     asked: dict[str, Any],
     screen: Screen,
 ) -> Found:
-    """What the file holds (of its target, for a base: `chosen`), or what the pins resolve to; one of both."""
-    from envctl.workflow.build_lock import DEFAULT, Found, read_lock
+    """What the file holds (of its target, for a base: `chosen`), or what the pins resolve to."""
+    from envctl.workflow.build_lock import Found, read_lock
 
-    pinned = pins or [option for option, value in engines.items() if value is not None]
-    if path is None and not pinned and Path(DEFAULT).is_file():
-        path = Path(DEFAULT)
-    if bool(path) == bool(pinned):
-        what = "both a lock and pins were given" if path else "nothing was asked for"
-        raise BadInput(what, do=["envctl build LOCK, or pins, for example --openvino 2026.4"])
     if path:
         return read_lock(path, *chosen)
     if chosen[0]:
@@ -144,21 +155,36 @@ def _lock(
 
 def _build(
     lock: Lock, order: Order, outputs: list[str], screen: Screen, *, with_papers: bool, sbom: Path | None
-) -> None:
+) -> Built:
     from dataclasses import replace
 
-    from envctl.workflow import attach, build
+    from envctl.workflow import build
 
     built = build.build(lock, replace(order, outputs=tuple(outputs)), screen)
-    attached = attach.attach(built, order, sbom, screen, beside=with_papers)
+    attached = None
+    if built.wrote or built.pushed or sbom:
+        from envctl.workflow import attach
+
+        attached = attach.attach(built, order, sbom, screen, beside=with_papers)
     screen.quiet()
     if screen.as_json:
         screen.print_json(_data(built) | attached_data(attached))
-        return
+        return built
     *lines, time = _lines(built)
     for label, text in [*lines, *attached_lines(attached), time]:
-        print(f"  {label:<9} {text}")
+        print(again.line(label, text))
     warn(attached)
+    return built
+
+
+def _remember(built: Built, order: Order, lock: Path, as_json: bool) -> None:
+    """Keep what is said of an image that was loaded, as it will be said when the command is given once more."""
+    from dataclasses import replace
+
+    next_time = replace(built, sent=0)
+    data = _data(next_time) | attached_data(None)
+    lines = [again.line(*each) for each in _lines(next_time)[:-1]]
+    again.remember(sys.argv[1:], lock, order, built, {"data": data} if as_json else {"lines": lines})
 
 
 def _lines(built: Built) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,8 +75,14 @@ class Draft:
     def _grouped(self) -> list[Part]:
         sizes = {sha: path.stat().st_size for sha, path in self.contents.paths.items()}
         made = [Part(each, self.contents) for each in groups(self.recipe.lock.packages, sizes, self.recipe.lacking)]
-        assert self.contents.by_wheel  # what cannot be installed ends here, before anything is written
+        self.contents.check()  # what cannot be installed ends here, before anything is written
+        if any(part.measured is None for part in made):
+            assert self.contents.bytecode  # the compiler works from here on
         return made
+
+    def close(self) -> None:
+        """Nobody wants its bytes any more: end what is being made."""
+        self.contents.close()
 
     def measure(self) -> None:
         """Have every part measured, two at a time: inflating and hashing leave Python's lock alone."""
@@ -114,9 +121,9 @@ def _measured(part: Part) -> None:
 
 def assemble(recipe: Recipe, bring: Callable[[], dict[str, Path]], say: Callable[[str], None]) -> Image:
     """The image of a recipe. `bring` is called for the wheels only when their bytes are needed."""
-    draft = Draft(recipe, bring, say)
-    draft.measure()
-    return draft.image()
+    with closing(Draft(recipe, bring, say)) as draft:
+        draft.measure()
+        return draft.image()
 
 
 def known(recipe: Recipe) -> Image | None:

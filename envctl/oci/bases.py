@@ -15,8 +15,6 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from filelock import FileLock
-
 from envctl.oci.base_image import BaseImage
 from envctl.oci.blobs import Packed, read_all
 from envctl.oci.content import IMAGE_NAME, NAME, digest_of
@@ -104,6 +102,8 @@ def stored_bases() -> list[tuple[str, str]]:
 @contextmanager
 def being_made(key: str) -> Iterator[Path]:
     """A folder to make a layout in, alone; what an earlier, killed attempt left in it is still there."""
+    from filelock import FileLock
+
     with disk_errors(store()):
         store().mkdir(parents=True, exist_ok=True)
     with FileLock(store() / f".lock-{key}"):

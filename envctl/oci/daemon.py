@@ -16,8 +16,10 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from envctl.errors import HostLacks, Reason
+from envctl.oci.store import read_note, write_note
 
 SECONDS = 600.0
+CHAINS = "chains"  # the note of images' layers
 CONTAINERD = "io.containerd.snapshotter.v1"
 
 
@@ -107,9 +109,15 @@ def image(name: str) -> dict[str, Any] | None:
 
 
 def chains() -> list[list[str]]:
-    """The layers (digests of their tars) of every image the daemon has."""
-    found = [image(entry["Id"]) for entry in get("/images/json")]
-    return [list(each["RootFS"].get("Layers") or []) for each in found if each]
+    """The layers (digests of their tars) of every image the daemon has. An id stands for the same layers for ever, so
+    that each image is asked for once."""
+    known = (read_note("daemons", CHAINS) or {}).get("layers", {})
+    there = {str(entry["Id"]): known.get(entry["Id"]) for entry in get("/images/json")}
+    new = {identifier: image(identifier) for identifier, layers in there.items() if layers is None}
+    there |= {identifier: list(found["RootFS"].get("Layers") or []) for identifier, found in new.items() if found}
+    if new:
+        write_note("daemons", CHAINS, {"layers": there})
+    return [layers for layers in there.values() if layers]
 
 
 def has_containerd_store() -> bool:

@@ -25,7 +25,8 @@ def read_layout(folder: Path, digest: str = "") -> Packed:
         raise BadInput(f"{folder} is no OCI layout", because=[Reason(text="it has no file oci-layout")])
     # what has an artifactType is about an image, and none itself (envctl/oci/layout_papers.py)
     entries = [e for e in _entries(_json(folder / "index.json", where), where) if "artifactType" not in e]
-    entry = _chosen(folder, [each for each in entries if not digest or each["digest"] == digest], where)
+    wanted = {each["digest"]: each for each in entries if not digest or each["digest"] == digest}  # once for each name
+    entry = _chosen(folder, list(wanted.values()), where)
     blob = _blob(folder, descriptor(entry), where)
     return packed(read_all(blob, LARGEST), str(entry.get("mediaType", "")), lambda found: _blob(folder, found, where))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 from envctl.errors import HostLacks, Reason
@@ -12,6 +13,7 @@ from envctl.oci.archive import Item, docker_archive, oci_archive
 from envctl.oci.assemble import Draft
 from envctl.oci.content import Image
 from envctl.oci.store import read_note, write_note
+from envctl.oci.threads import ahead
 
 ABSENT = ("no such file", "not found", "does not exist")
 
@@ -127,7 +129,7 @@ def _is_absent(error: HostLacks) -> bool:
 
 def post(body: Iterator[bytes]) -> None:
     """Send an archive; raises `HostLacks` with the daemon's words when it refuses."""
-    with daemon.asked("POST", "/images/load?quiet=1", body) as answer:
+    with closing(ahead(body)) as blocks, daemon.asked("POST", "/images/load?quiet=1", blocks) as answer:
         data = answer.read()
         if answer.status >= 400:
             raise daemon.refused(data)

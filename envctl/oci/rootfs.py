@@ -37,16 +37,16 @@ def why_not() -> str | None:
     return (done.stderr.strip().splitlines() or ["unshare failed"])[-1] if done.returncode else None
 
 
-def run(root: Path, job: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
+def start(root: Path, job: Path, command: list[str], errors: IO[str]) -> subprocess.Popen[str]:
     """Run a program of the base with its folder as root: no network, the folder `job` at /mnt, nothing else to see."""
     script = 'mount --bind "$1" "$2/mnt" && root=$2 && shift 2 && exec chroot "$root" "$@"'
-    return subprocess.run(
+    return subprocess.Popen(
         [*_namespaces(), "sh", "-c", script, "sh", str(job), str(root), *command],
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONHASHSEED": "0", "LANG": "C.UTF-8"},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=errors,
         text=True,
-        check=False,
-        preexec_fn=die_with_parent,
+        preexec_fn=die_with_parent,  # noqa: PLW1509  # two system calls, and no lock of Python's
     )
 
 

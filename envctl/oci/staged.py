@@ -24,41 +24,48 @@ from envctl.oci.wheel import Packed, inflated
 
 def stage(contents: Contents, into: Path) -> None:
     """Fill a new folder with the environment's files."""
-    with ThreadPoolExecutor(2) as pool:
-        packages = contents.lock.packages
-        trees = list(pool.map(lambda package: tree(package, contents), packages))
+    contents.check()
     folders = {""}
-    for package, root in zip(packages, trees, strict=True):
-        entries = contents.of((package,), last=False)
-        _link(with_folders(entries), root, into, folders)
+    for root in _trees(contents):
+        _link(root, into, folders)
     _write(with_folders(contents.skeleton), into, folders)
     into.chmod(FOLDER)
     for folder in sorted(folders, reverse=True):
         os.utime(into / folder, (0, 0))
 
 
-def tree(package: LockedPackage, contents: Contents) -> Path:
-    """The unpacked wheel, made when it is not there."""
-    key = Part(Group(packages=(package,)), contents).key
-    root = place("trees", key)
-    if not root.is_dir():
-        entries = contents.of((package,), last=False)
-        with new_folder(root) as partial:
-            _write(with_folders(entries), partial, {""})
-    return root
+def _trees(contents: Contents) -> list[Path]:
+    """The unpacked wheels; those that are not there are made, two at a time."""
+    packages = contents.lock.packages
+    roots = [place("trees", Part(Group(packages=(package,)), contents).key) for package in packages]
+    missing = [(package, root) for package, root in zip(packages, roots, strict=True) if not root.is_dir()]
+    if missing:
+        assert contents.bytecode  # the compiler works from here on
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda each: _tree(each[0], each[1], contents), missing))
+    return roots
 
 
-def _link(entries: list[Entry], root: Path, into: Path, folders: set[str]) -> None:
+def _tree(package: LockedPackage, root: Path, contents: Contents) -> None:
+    """Unpack a wheel."""
+    entries = contents.of((package,), last=False)
+    with new_folder(root) as partial:
+        _write(with_folders(entries), partial, {""})
+
+
+def _link(root: Path, into: Path, folders: set[str], below: str = "") -> None:
     """Link a tree's files; a path that another wheel brought, with equal bytes, is there already."""
-    start, to = f"{root}/", f"{into}/"
-    for entry in entries:
-        if entry.kind == "folder":
-            _folder(entry, into, folders)
-            continue
-        try:
-            os.link(start + entry.path, to + entry.path, follow_symlinks=False)
-        except FileExistsError:
-            continue
+    with os.scandir(f"{root}/{below}") as found:
+        for each in found:
+            path = f"{below}{each.name}"
+            if each.is_dir(follow_symlinks=False):
+                _folder(Entry(path=path, kind="folder", mode=FOLDER), into, folders)
+                _link(root, into, folders, f"{path}/")
+                continue
+            try:
+                os.link(each.path, f"{into}/{path}", follow_symlinks=False)
+            except FileExistsError:
+                continue
 
 
 def _folder(entry: Entry, into: Path, folders: set[str]) -> None:

@@ -6,6 +6,9 @@ store/seen/<sha256>.json     size, time and inode of a file when its hash was la
 store/bytecode/<key>/        a wheel's modules compiled by one interpreter, as zip files
 store/layers/<key>.json      what a layer comes to (digests and sizes); its bytes are made anew from the wheels
 store/images/<key>.json      the layers of an image
+store/names/<key>.json       the paths that a wheel brings, and of its bytecode
+store/loaded/<key>.json      the answer to a command that had an image loaded (envctl/oci/again.py)
+store/daemons/               what daemons were sent, and the layers of their images
 store/parts/<key>.json       the Debian packages of a base, with their licences
 store/bases/<digest>/        a base as an OCI layout (envctl/oci/bases.py)
 store/rootfs/<key>/          a base unpacked, for its interpreter

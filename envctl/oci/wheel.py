@@ -8,11 +8,12 @@ from __future__ import annotations
 import stat
 import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+from isal import isal_zlib
 
 from envctl.errors import BadInput, Reason
 
@@ -23,6 +24,7 @@ LARGEST_MEMBER = (8 << 30) - 1  # what a ustar header can say
 LARGEST_WHEEL = 64 << 30  # bytes when unpacked
 STEEPEST, HARMLESS = 200, 100 << 20  # a wheel that grows more than this, and to more than that, is a bomb
 STORED, DEFLATED = 0, 8
+NOT_DEFLATE: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # the stub has a variable there
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,11 +113,11 @@ def inflated(stream: BinaryIO, data: Packed, label: str) -> Iterator[bytes]:
     seen = crc = 0
     try:
         for block in _inflate(stream, data):
-            seen, crc = seen + len(block), zlib.crc32(block, crc)
+            seen, crc = seen + len(block), isal_zlib.crc32(block, crc)
             if seen > data.size:
                 raise zipfile.BadZipFile("it is larger than it says")
             yield block
-    except (zlib.error, zipfile.BadZipFile) as error:
+    except (NOT_DEFLATE, zipfile.BadZipFile) as error:
         raise bad_wheel(label, f"a member is damaged: {error}") from error
     if (seen, crc) != (data.size, data.crc):
         raise bad_wheel(label, "a member's bytes are not those that its directory announces")
@@ -125,7 +127,7 @@ def _inflate(stream: BinaryIO, data: Packed) -> Iterator[bytes]:
     if data.method == STORED:
         yield from raw(stream, data)
         return
-    engine = zlib.decompressobj(-zlib.MAX_WBITS)
+    engine = isal_zlib.decompressobj(-isal_zlib.MAX_WBITS)  # twice as fast as zlib
     for block in raw(stream, data):
         rest = block
         while rest:

@@ -1,11 +1,12 @@
 """Compiles the modules of wheels with the interpreter that runs this script: python bytecode.py JOB.json
 
 JOB.json: a list of {"wheel": zip file, "prefix": where the environment will stand, "modules": [[member, path,
-compiled]], "out": zip file to write}. Standard library only, CPython 3.6 and up. Nothing in a wheel is executed.
+compiled]], "out": zip file to write}. Standard library only, CPython 3.7 and up. Nothing in a wheel is executed.
 
 The bytes depend on the sources, their final paths and this interpreter alone: each part is compiled in a process of
 its own, forked from the same state, as marshal's references depend on what else is alive. Hash-based and checked (PEP
-552): no time in them, and a source that is changed later is noticed.
+552): no time in them, and a source that is changed later is noticed. A part that is written is named on standard
+output.
 """
 
 import importlib.util
@@ -28,12 +29,13 @@ def main(job, processes):
     # imported before the fork, or the first module that needs it would find another state
     compile("import os\nprint(f'{os}')\n", "<warm>", "exec", dont_inherit=True, optimize=0)
     running = 0
-    for part in sorted(parts, key=lambda each: -len(each["modules"])):
+    for part in parts:
         if running >= processes:
             running -= reaped()
         if os.fork() == 0:
             try:
                 write(part)
+                os.write(1, (part["out"] + "\n").encode())  # whoever waits for this part need not wait for all
                 os._exit(0)
             except BaseException as error:
                 sys.stderr.write("%s: %r\n" % (part["out"], error))
@@ -54,7 +56,7 @@ def reaped():
 def write(part):
     """The zip file of one part, under its name only when it is whole."""
     partial = part["out"] + ".partial"
-    with zipfile.ZipFile(part["wheel"]) as wheel, zipfile.ZipFile(partial, "w") as out:
+    with zipfile.ZipFile(part["wheel"]) as wheel, zipfile.ZipFile(partial, "w", compresslevel=1) as out:
         for member, path, compiled in part["modules"]:
             code = bytecode(wheel.read(member), part["prefix"] + "/" + path)
             if code is not None:

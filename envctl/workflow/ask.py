@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from envctl.request import Pin
-
 if TYPE_CHECKING:
     from envctl.lockfile import LockFile
+    from envctl.request import Pin
     from envctl.workflow.plan import Plan
 
 Task = Literal["convert", "infer", "verify", "command"]

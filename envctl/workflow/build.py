@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,16 +12,15 @@ from typing import TYPE_CHECKING
 from envctl.errors import BadInput, HostLacks, Reason
 from envctl.lock import Lock
 from envctl.lockfile import LockedBase
-from envctl.oci import load, written
 from envctl.oci.assemble import Draft, Recipe
 from envctl.oci.base_image import BaseImage
 from envctl.oci.content import Image
-from envctl.oci.push import Pushed, push
-from envctl.oci.reference import parse
 from envctl.workflow.ask import Listener
 from envctl.workflow.build_base import Wish, base_for_lock
 
 if TYPE_CHECKING:
+    from envctl.oci.push import Pushed
+    from envctl.oci.reference import Reference
     from envctl.workflow.ask import Ask
 
 KINDS = ("oci", "docker-archive")
@@ -68,20 +68,37 @@ def build(lock: Lock, order: Order, listener: Listener) -> Built:
     began = time.perf_counter()
     outputs = [read_output(text) for text in order.outputs]
     names = tuple(_checked_name(name) for name in order.names)
-    target = parse(order.push) if order.push else None
-    draft = draft_of(lock, order, listener)
-    built = _loaded(draft, names, listener) if order.load else _measured(draft)
-    built.names = names or built.names
-    for kind, path in outputs:
-        write = written.write_layout if kind == "oci" else written.write_archive
-        write(built.image, path, list(names), listener.say)
-        built.wrote.append(f"{kind}:{path}")
-    if target:
-        built.pushed = push(target, built.image, listener.say, insecure=order.insecure)
+    target = _target(order)
+    with closing(draft_of(lock, order, listener)) as draft:
+        built = _loaded(draft, names, listener) if order.load else _measured(draft)
+        built.names = names or built.names
+        for kind, path in outputs:
+            _write(kind, built.image, path, names, listener)
+            built.wrote.append(f"{kind}:{path}")
+        if target:
+            from envctl.oci.push import push
+
+            built.pushed = push(target, built.image, listener.say, insecure=order.insecure)
     built.revision = order.revision
     listener.say("")
     built.seconds = time.perf_counter() - began
     return built
+
+
+def _target(order: Order) -> Reference | None:
+    """Where to push to, read before anything is made; None for nowhere."""
+    if not order.push:
+        return None
+    from envctl.oci.reference import parse
+
+    return parse(order.push)
+
+
+def _write(kind: str, image: Image, path: Path, names: tuple[str, ...], listener: Listener) -> None:
+    from envctl.oci import written
+
+    write = written.write_layout if kind == "oci" else written.write_archive
+    write(image, path, list(names), listener.say)
 
 
 def draft_of(lock: Lock, order: Order, listener: Listener) -> Draft:
@@ -95,7 +112,11 @@ def base_of(lock: Lock, order: Order, listener: Listener) -> BaseImage:
     from envctl.aliases import read_indexes
     from envctl.debian import ALIAS
 
-    mirror = read_indexes(list(order.index)).addresses.get(ALIAS, "")
+    def mirror() -> str:
+        return read_indexes(list(order.index)).addresses.get(ALIAS, "")
+
+    if order.index:
+        mirror()  # whatever cannot be read is said before anything is made
     wish = Wish(given=order.base, mirror=mirror, offline=order.offline, insecure=order.insecure)
     return base_for_lock(order.locked, lock.python, wish, listener.say)
 
@@ -110,6 +131,8 @@ def bring(lock: Lock, order: Order, listener: Listener) -> dict[str, Path]:
 
 
 def _loaded(draft: Draft, names: tuple[str, ...], listener: Listener) -> Built:
+    from envctl.oci import load
+
     names = names or (default_name(draft.recipe.lock),)
     done = load.load(draft, list(names), listener.say)
     return _built(draft, done.image, names=names, identifier=done.identifier, sent=done.sent)

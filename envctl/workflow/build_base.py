@@ -11,10 +11,7 @@ from envctl.errors import BadInput, HostLacks, Reason
 from envctl.image import base_bringing, base_named, base_names, here
 from envctl.lockfile import LockedBase
 from envctl.oci.base_image import BaseImage
-from envctl.oci.base_sources import from_registry, open_base
 from envctl.oci.bases import newest, stored_base, stored_bases
-from envctl.oci.debian_base import make_base
-from envctl.oci.reference import parse
 
 SHOWN = 6  # differences that an error names
 DIGEST = re.compile(r"(?:.*@)?(sha256:[0-9a-f]{64})")
@@ -26,7 +23,7 @@ class Wish:
     the network may be used."""
 
     given: str = ""
-    mirror: str = ""
+    mirror: Callable[[], str] = str
     offline: bool = False
     insecure: bool = False
 
@@ -41,12 +38,17 @@ def _of_lock(locked: LockedBase | None, python: str, wish: Wish, say: Callable[[
     if locked is None:
         return here(base_bringing(python), say)
     if locked.kind == "registry":
+        from envctl.oci.base_sources import from_registry
+        from envctl.oci.reference import parse
+
         return from_registry(parse(locked.name), say, insecure=wish.insecure, offline=wish.offline)
     return _stored(locked) or _made(locked, wish, say)
 
 
 def _given(locked: LockedBase | None, wish: Wish, say: Callable[[str], None]) -> BaseImage:
     """The base that was asked for; where the lock names one, it must be that."""
+    from envctl.oci.base_sources import open_base
+
     named = DIGEST.fullmatch(wish.given)
     if locked and locked.kind == "registry" and named and named[1] not in (locked.digest, newest(locked.digest)):
         raise _another(locked, named[1])
@@ -81,6 +83,8 @@ def _stored(locked: LockedBase) -> BaseImage | None:
 
 def _made(locked: LockedBase, wish: Wish, say: Callable[[str], None]) -> BaseImage:
     """The base made now; an error when Debian's mirror has other packages than those that were locked."""
+    from envctl.oci.debian_base import make_base
+
     base = base_named(locked.name)
     if recipe_digest(base) != locked.recipe:
         because = [
@@ -93,7 +97,7 @@ def _made(locked: LockedBase, wish: Wish, say: Callable[[str], None]) -> BaseIma
         do = ["leave --offline out once: it is made then, and kept", "or copy the folder store/bases from where it is"]
         raise HostLacks(f"the locked {base.name} is not on this machine", because=because, do=do)
     say(f"no {base.name} here has the locked packages: making one")
-    made = make_base(base, [wish.mirror] if wish.mirror else [], say)
+    made = make_base(base, [mirror] if (mirror := wish.mirror()) else [], say)
     _check_made(locked, made)
     return made
 
