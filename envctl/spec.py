@@ -102,12 +102,12 @@ class ImageSpec:
 
     def lacks_kernel(self, version: str, op: str, dtype: str) -> str:
         """The source that says that a release has no such operator for a type, "" where none does."""
-        rows = [row for row in self.kernels if SpecifierSet(row.when).contains(version, prereleases=True)]
+        rows = [row for row in self.kernels if _is_for(row.when, version)]
         return next((row.source for row in rows if dtype not in row.takes.get(op, (dtype,))), "")
 
     def lacking(self, version: str, ops: frozenset[tuple[str, str]]) -> tuple[list[str], str]:
         """Of (domain, operator) pairs those that a release does not read, and what says so; none where nothing does."""
-        rows = [row for row in self.operators if SpecifierSet(row.when).contains(version, prereleases=True)]
+        rows = [row for row in self.operators if _is_for(row.when, version)]
         own = {op for domain, op in ops if domain == "ai.onnx"}
         return (sorted(own - rows[0].names), rows[0].source) if rows else ([], "")
 
@@ -138,6 +138,12 @@ class ImageSpec:
         if any(each.on for _, each in self.variants):
             what += f" on {'gpu' if stack.on_gpu else 'cpu'}"
         raise BadInput(what, do=[f"versions it has a recipe for: {', '.join(served)}"])
+
+
+def _is_for(when: str, version: str) -> bool:
+    from packaging.specifiers import SpecifierSet
+
+    return SpecifierSet(when).contains(version, prereleases=True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -27,6 +27,7 @@ COMMANDS = (
     ["resolve"],
     ["doctor"],
     ["explain"],
+    ["conformance"],
     ["ci"],
     ["build"],
     ["bundle"],

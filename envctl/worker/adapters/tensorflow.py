@@ -153,5 +153,7 @@ class Session:
 
     def read_back(self):
         """TensorFlow computes in the types of the graph: the lowest of them is the precision."""
-        kinds = {HALF.get(tensor.dtype.name, "fp32") for op in self.graph.graph.get_operations() for tensor in op.outputs}
+        kinds = {
+            HALF.get(tensor.dtype.name, "fp32") for op in self.graph.graph.get_operations() for tensor in op.outputs
+        }
         return {"precision": next((p for p in ("bf16", "fp16") if p in kinds), "fp32"), "device": "CPU"}
