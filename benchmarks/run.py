@@ -7,6 +7,7 @@
 (e) the same for a conflict, with its minimal proof and its hints
 (f) `envctl doctor`: all probes, checks and what runs here, against `python -c "import docker, rich, typer"`; processor
     time of all processes beside wall time
+(g) `envctl inspect` of an ONNX model of 14 MB, and of a SavedModel, against `python -c "import typer"`
 """
 
 from __future__ import annotations
@@ -48,6 +49,9 @@ def main() -> None:
         docker = [sys.executable, "-c", "import docker, rich, typer"]
         report("f  doctor / import docker, rich, typer", *pair(rounds * 3, doctor(), docker))
         report("f  the same, processor time", *pair(rounds * 3, doctor(), docker, processor))
+        typer = [sys.executable, "-c", "import typer"]
+        for name, looked in inspections(Path(folder)):
+            report(f"g  inspect {name} / import typer", *pair(rounds * 3, looked, typer))
         report("c  warm look-up, no network / import typer, rich", *pair(rounds, lookup(), imports))
 
 
@@ -78,6 +82,15 @@ def lookup() -> list[str]:
     command = [*ENVCTL, "run", "--openvino", "2026.4", "--runner", "local", "--", "true"]
     subprocess.run(command, check=True, capture_output=True)
     return ["unshare", "--net", *([] if os.getuid() == 0 else ["--map-root-user"]), *command]
+
+
+def inspections(folder: Path) -> list[tuple[str, list[str]]]:
+    """The two commands of (g)."""
+    from tests.models import mobilenet
+
+    large = mobilenet.make(folder / "looked-at.onnx")
+    saved = ROOT / "tests/models/small/tensorflow/saved_model"
+    return [(name, [*ENVCTL, "inspect", str(path)]) for name, path in (("14 MB ONNX", large), ("SavedModel", saved))]
 
 
 def doctor() -> list[str]:

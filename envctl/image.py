@@ -51,6 +51,12 @@ def in_docker(base: Base, image: BaseImage, say: Callable[[str], None]) -> str:
     return load_image(image.image, [base.tag], say).identifier
 
 
+def given_to_docker(image: BaseImage, say: Callable[[str], None]) -> str:
+    """The id of any base in the Docker daemon, which has it afterwards under its digest: names are the newest's."""
+    repository = bases()[0].tag.rpartition(":")[0]
+    return load_image(image.image, [f"{repository}:{image.digest[7:19]}"], say).identifier
+
+
 def base_bringing(python: str) -> Base:
     """The base that brings this minor version of CPython; raises `BadInput` when none does."""
     base = base_for(python)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -129,24 +130,34 @@ class LockFile:
 
     def target(self, name: str) -> Target:
         """The target of that name ("": the only one). Raises `BadInput` with the names there are."""
-        names = [target.name for target in self.targets]
-        if not name and len(names) == 1:
-            return self.targets[0]
-        for target in self.targets:
-            if target.name == name:
-                return target
-        what = f"the lock has no target {name!r}" if name else "the lock has several targets"
-        raise BadInput(what, do=[f"--target NAME, one of: {', '.join(names)}"])
+        return one_of(self.targets, name)
+
+
+def one_of(targets: Sequence[Entry], name: str, called: Callable[[Entry], str] = attrgetter("name")) -> Entry:
+    """The one that is called so ("": the only one). Raises `BadInput` with the names there are."""
+    chosen = [each for each in targets if called(each) == name] if name else targets
+    if len(chosen) == 1:
+        return chosen[0]
+    names = ", ".join(map(called, targets))
+    if not names:
+        what = f"the lock has no targets, so none called {name!r}"
+        raise BadInput(what, do=["leave --target out, or give a file that envctl lock wrote"])
+    what = f"the lock has no target {name!r}" if name else "the lock has several targets"
+    raise BadInput(what, do=[f"--target NAME, one of: {names}"])
 
 
 def load(path: Path) -> LockFile:
     """The lock file at a path; raises `BadInput` when it is not there or is none."""
+    return parse(text_of(path), str(path))
+
+
+def text_of(path: Path) -> str:
+    """The text of a lock of any kind; raises `BadInput` when it cannot be read."""
     try:
-        text = path.read_bytes().decode("utf-8")
+        return path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         do = ["make it: envctl lock --ort 1.31 -o FILE"]
         raise BadInput(f"cannot read the lock {path}", because=[Reason(text=str(error))], do=do) from error
-    return parse(text, str(path))
 
 
 def parse(text: str, source: str = "the lock") -> LockFile:

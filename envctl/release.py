@@ -9,6 +9,7 @@ from typing import Literal
 from envctl.versions import Condition
 
 Kind = Literal["engine", "component", "package", "host", "model"]
+EXTRA = "extra "  # before the name of the extra, in place of a feature's
 EVIDENCE = ("documented", "metadata", "measured", "second-hand", "unverified")
 
 
@@ -23,6 +24,11 @@ class Claim:
     evidence: str
     note: str = ""
     feature: str = ""
+
+    @property
+    def of_extra(self) -> bool:
+        """Whether it is what a wheel's extra pins: whoever has the libraries from elsewhere is not bound by it."""
+        return self.feature.startswith(EXTRA)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

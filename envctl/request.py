@@ -53,7 +53,7 @@ class Request:
     `ignored` names (for proofs). `measured` are failures seen before, as claims of the release that failed; releases
     that worked before (`preferred`: name, version) are tried first. `stand_ins` may stand in for a claim; None: those
     of which all that they ask of the host is known. Claims for the sake of a feature (TF-TRT) count where it is among
-    `features`; None: always. Of all lines `only` these count, if any are named.
+    `features`; None: always, but those that a wheel's extra pins. Of all lines `only` these count, if any are named.
     """
 
     engine: str

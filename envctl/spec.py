@@ -83,6 +83,8 @@ class ImageSpec:
     Without an `adapter` its environment can be made, but no model converted or run with it. `also` are components of
     the matrix that belong into every environment of it. Without `types` nothing is known of the element types it reads;
     with `ends` a model's inputs and outputs are of those types alone.
+    `features` are those that its recipes rest on: a wheel's extra that pins more than the wheel itself.
+    `trial` is the worker's module that a smoke run of its image tries it with, where that is not the adapter.
     """
 
     engine: str
@@ -99,6 +101,8 @@ class ImageSpec:
     ends: Ends | None = None
     kernels: tuple[Kernels, ...] = ()
     operators: tuple[Operators, ...] = ()
+    features: frozenset[str] = frozenset()
+    trial: str = ""
 
     def lacks_kernel(self, version: str, op: str, dtype: str) -> str:
         """The source that says that a release has no such operator for a type, "" where none does."""
@@ -203,6 +207,8 @@ def _spec(data: dict[str, Any]) -> ImageSpec:
             Operators(when=it["when"], names=frozenset(it["names"]), source=it["source"])
             for it in data.get("operators", ())
         ),
+        features=frozenset(data.get("features", ())),
+        trial=data.get("trial", ""),
     )
 
 

@@ -221,7 +221,8 @@ class World:
     def _passed_over(self, claim: Claim) -> bool:
         """Features that nobody asked for, and what parts of a vendor's image ask of other software: its host and GPU
         are ours, what stands beside them in the image is his affair."""
-        if claim.feature and self.request.features is not None and claim.feature not in self.request.features:
+        asked = self.request.features
+        if claim.feature and (claim.of_extra or asked is not None) and claim.feature not in (asked or ()):
             return True
         component = self._component(claim.name)
         software = component is not None and component.kind in ("engine", "component", "package")

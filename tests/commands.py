@@ -18,6 +18,7 @@ COMMANDS = (
     ["run", "convert"],
     ["run", "verify"],
     ["run", "infer"],
+    ["inspect"],
     ["matrix"],
     ["matrix", "show"],
     ["matrix", "check"],

@@ -160,7 +160,7 @@ def test_a_layout_written_again_has_its_papers_once_and_without_them_none(
 
 @pytest.mark.slow
 def test_podman_takes_the_image_by_its_name(order: Order, cache: Path, tmp_path: Path) -> None:
-    """Without one it wants to know which of the entries is meant (docs/papers.md)."""
+    """And runs it. Without a name it wants to know which of the entries is meant (docs/papers.md)."""
     podman = shutil.which("podman")
     if not podman:
         pytest.skip("no podman (apt-get install podman)")
@@ -171,6 +171,11 @@ def test_podman_takes_the_image_by_its_name(order: Order, cache: Path, tmp_path:
         ran = subprocess.run(command, capture_output=True, text=True, check=False)
         assert ran.returncode == code, ran.stderr
         assert code or f"sha256:{ran.stdout.strip()}" == done["image"]
+    # podman asks for more open files than a container's root may have; said limits are taken
+    limits = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"]
+    shut_in = ["run", "--rm", "--network=none", "--read-only", *limits, done["image"].removeprefix("sha256:")]
+    ran = subprocess.run([*storage, *shut_in, "engine"], capture_output=True, text=True, check=False)
+    assert ran.stdout == "hello\n", ran.stderr
 
 
 def test_a_paper_that_was_changed_is_not_pushed(order: Order, cache: Path, server: Server, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -296,21 +297,89 @@ def test_two_makings_are_the_same_bits(suite: str, tmp_path: Path, monkeypatch: 
     check_tree(base)
 
 
+class Making:
+    """`envctl base` that has come as far as running programs inside its tree, with what the host has mounted."""
+
+    def __init__(self, folder: Path) -> None:
+        self.cache, self.temporary = folder / "cache", folder / "tmp"
+        self.temporary.mkdir(mode=0o1777)
+        variables = {**os.environ, "ENVCTL_CACHE": str(self.cache), "TMPDIR": str(self.temporary)}
+        command = [sys.executable, "-m", "envctl", "base", "debian:trixie"]
+        self.process = subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def mmdebstraps(self) -> list[int]:
+        """The processes of mmdebstrap and of what it runs, outermost first."""
+        command = ["ps", "-o", "pid=", "--sid", str(self._session())]
+        return sorted(int(pid) for pid in subprocess.run(command, capture_output=True, check=True).stdout.split())
+
+    def _session(self) -> int:
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return next(int(child) for child in children if os.getsid(int(child)) == int(child))
+
+    def trees(self) -> list[Path]:
+        return [path for path in self.temporary.glob("*/mmdebstrap.*") if (path / "usr").is_dir()]
+
+    def mounts_inside(self) -> bool:
+        """Whether mmdebstrap sees mounts below its folder: what could be left behind is there."""
+        with suppress(OSError, StopIteration, subprocess.CalledProcessError):
+            return any(str(self.temporary) in _mounts(str(pid)) for pid in self.mmdebstraps())
+        return False
+
+    def mounted(self) -> list[str]:
+        """What this host has mounted below its folder."""
+        return [line for line in _mounts("self").splitlines() if str(self.temporary) in line]
+
+
+def _mounts(pid: str) -> str:
+    return Path(f"/proc/{pid}/mounts").read_text()
+
+
+@pytest.fixture
+def making(tmp_path: Path, until: Callable[[Callable[[], bool]], None]) -> Iterator[Making]:
+    found = Making(tmp_path)
+    until(found.mounts_inside)
+    yield found
+    found.process.kill()
+    found.process.communicate()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_making_that_is_stopped_leaves_nothing(
-    number: signal.Signals, tmp_path: Path, until: Callable[[Callable[[], bool]], None]
-) -> None:
-    variables = {**os.environ, "ENVCTL_CACHE": str(tmp_path / "cache"), "TMPDIR": str(tmp_path / "tmp")}
-    (tmp_path / "tmp").mkdir(mode=0o1777)
-    command = [sys.executable, "-m", "envctl", "base", "debian:trixie"]
-    process = subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
-    until(lambda: len(list((tmp_path / "tmp").glob("mmdebstrap.*/*"))) > 5)
-    process.send_signal(number)
-    assert process.wait(timeout=120) == 130
-    assert list((tmp_path / "tmp").glob("mmdebstrap.*")) == []
-    left = [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+def test_a_making_that_is_stopped_leaves_nothing(number: signal.Signals, making: Making) -> None:
+    assert making.mounted() == []
+    making.process.send_signal(number)
+    assert making.process.wait(timeout=120) == 130
+    assert making.mounted() == [] and list(making.temporary.iterdir()) == []
+    left = [path.name for path in making.cache.rglob("*") if path.is_file()]
     assert [name for name in left if not name.startswith(".lock-")] == []
+
+
+@pytest.mark.slow
+def test_a_making_whose_mmdebstrap_is_killed_leaves_nothing(making: Making) -> None:
+    """The mounts end with the namespace; removing the folder did not walk into the host's /sys, /proc or /dev."""
+    os.kill(making.mmdebstraps()[0], signal.SIGKILL)
+    assert making.process.wait(timeout=120) == 4
+    assert making.mounted() == [] and list(making.temporary.iterdir()) == []
+    assert Path("/dev/null").is_char_device() and Path("/dev/pts/ptmx").exists() and Path("/sys/kernel").is_dir()
+
+
+@pytest.mark.slow
+def test_a_making_that_is_killed_leaves_no_mounts(making: Making, until: Callable[[Callable[[], bool]], None]) -> None:
+    """SIGKILL of envctl and of all that it started: what lies there are plain files, which are safe to remove."""
+    started = making.mmdebstraps()
+    making.process.kill()
+    os.killpg(started[0], signal.SIGKILL)
+    until(lambda: not any(_runs(pid) for pid in started))
+    assert making.mounted() == [] and len(making.trees()) == 1
+    (tree,) = making.trees()
+    assert {path.stat().st_dev for path in tree.iterdir()} == {making.temporary.stat().st_dev}
+    assert list((tree / "sys").iterdir()) == [] and list((tree / "proc").iterdir()) == []
+
+
+def _runs(pid: int) -> bool:
+    with suppress(OSError):
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    return False
 
 
 @pytest.fixture

@@ -356,7 +356,7 @@ def assert_refused(ran: Ran, code: int, words: str) -> None:
         (["LOCK", "-o", "oci:"], "does not say what to write"),
         (["LOCK", "--tag", "Upper:case"], "not a name for an image"),
         (["LOCK", "--emit", "makefile"], "makes no sense"),
-        (["nowhere.lock"], "nowhere.lock is not a lock"),
+        (["nowhere.lock"], "cannot read the lock nowhere.lock"),
     ],
 )
 def test_command_lines_that_cannot_be(order: Order, tmp_path: Path, arguments: list[str], words: str) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import typer
 
+from envctl.cli import build, lock, options, resolve, run
 from envctl.cli.pins import COMPONENTS, ENGINES, engine_and_pins
 from envctl.errors import BadInput
 from envctl.request import Pin
+from tests.conftest import run_envctl
 
 ORT: dict[str, str | None] = {"--ort": "1.17", "--openvino": None, "--cuda": None}
 
@@ -112,3 +115,23 @@ def test_unknown_options_are_usage_errors(envctl: Callable) -> None:
     ran = envctl("run", "--onnxruntime", "1.17", "convert", "model.onnx")
     assert ran.code == 2
     assert "--onnxruntime" in ran.err
+
+
+# ---- the options of commands
+
+
+def test_every_engine_and_component_has_an_option() -> None:
+    assert [f"--{name}" for name in options.PINS] == [*ENGINES, *COMPONENTS]
+
+
+@pytest.mark.parametrize("app", [run.app, lock.app, resolve.app, build.app])
+def test_every_command_that_takes_pins_takes_all_of_them(app: typer.Typer) -> None:
+    given = [parameter.opts[0] for parameter in typer.main.get_command(app).params]
+    assert [option for option in given if option.removeprefix("--") in options.PINS] == [*ENGINES, *COMPONENTS]
+
+
+@pytest.mark.parametrize("command", [["run", "--", "true"], ["lock"], ["build"]])
+def test_what_was_said_arrives_under_its_option(command: list[str]) -> None:
+    name, *rest = command
+    ran = run_envctl(name, "--trt-rtx", "1", "--ort-gpu", "1.31", *rest)
+    assert ran.code == 2 and "--trt-rtx and --ort-gpu were given; one run has one engine" in ran.err

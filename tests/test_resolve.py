@@ -101,6 +101,16 @@ def test_a_feature_that_is_not_asked_for_is_named_and_does_not_forbid_a_stack(en
     assert "need tensorrt ==7.*" in asked.err
 
 
+def test_what_a_wheel_s_extra_pins_binds_those_alone_who_take_the_extra(envctl: Envctl) -> None:
+    """TensorFlow 2.18 runs with any cuDNN from 9.3 on (documented); its and-cuda extra asks for 9.3.0.75."""
+    host = ("--host", "driver=550.54.14 gpu=8.6 glibc=2.35 cpu=avx2")
+    assert envctl("matrix", "ask", "tensorflow=2.18.1", "cudnn=9.5.0").out.startswith("compatible")
+    alone = envctl("resolve", "--tf", "2.18", "--cudnn", "9.5", *host)
+    assert alone.code == 0 and "without     extra and-cuda: tensorflow 2.18.1 needs cudnn ==9.3.0 for it" in alone.out
+    asked = envctl("resolve", "--tf", "2.18", "--cudnn", "9.5", "--feature", "extra and-cuda", *host)
+    assert asked.code == 3 and "the extra asks for nvidia-cudnn-cu12 ==9.3.0.75" in asked.err
+
+
 def test_two_gpus_and_the_one_that_is_left_out(envctl: Envctl) -> None:
     ran = envctl("resolve", "--trt", "8.6", "--host", "driver=580.95.05 gpu=12.0,8.6 glibc=2.35")
     assert ran.code == 0

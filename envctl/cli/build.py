@@ -18,10 +18,11 @@ from envctl.errors import BadInput
 if TYPE_CHECKING:
     from envctl.lock import Lock
     from envctl.workflow.build import Built, Order
-    from envctl.workflow.build_lock import Found
+    from envctl.workflow.read_locked import Locked
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
+DEFAULT = Path("envctl.lock")
 LockFile = Annotated[
     Path | None,
     typer.Argument(metavar="[LOCK]", help="A lock (default: ./envctl.lock where it is); or give pins instead."),
@@ -57,20 +58,12 @@ Revision = Annotated[str, typer.Option("--revision", help="Source revision for a
 
 
 @app.command()
+@options.with_pins
 def build(
+    *,
     lock: LockFile = None,
     target: Target = "",
-    trt: options.Trt = None,
-    trt_rtx: options.TrtRtx = None,
-    tf: options.Tf = None,
-    ort: options.Ort = None,
-    openvino: options.OpenVino = None,
-    ncnn: options.Ncnn = None,
-    litert: options.LiteRt = None,
-    mxnet: options.Mxnet = None,
-    cuda: options.Cuda = None,
-    cudnn: options.Cudnn = None,
-    python: options.Python = None,
+    pinned: options.Pinned,
     gpu: options.Gpu = None,
     pin: options.Pins = [],  # noqa: B006
     tag: Tag = [],  # noqa: B006
@@ -91,28 +84,24 @@ def build(
     as_json: options.Json = False,
 ) -> None:
     """Make the image of a lock: the same bits everywhere. Without -o, --load, --push only its digest is computed."""
-    engines = {
-        "--trt": trt, "--trt-rtx": trt_rtx, "--tf": tf, "--ort": ort, "--openvino": openvino, "--ncnn": ncnn,
-        "--litert": litert, "--mxnet": mxnet, "--cuda": cuda, "--cudnn": cudnn, "--python": python,
-    }  # fmt: skip
     screen = Screen(as_json)
     with guarded(screen):
         shared = {"index": tuple(index), "offline": offline}
         asked = {"refresh": refresh_lock, "gpu": gpu, **shared}
-        path = _file(lock, engines, pin)
-        found = _lock(path, (target, base), engines, pin, asked, screen)
+        path = _file(lock, pinned, pin)
+        found = _lock(path, (target, base), pinned, pin, asked, screen)
         from envctl.workflow.build import Order
 
         made = {"names": tuple(tag), "load": load, "push": push, "insecure": insecure, "folders": tuple(wheels)}
         order = Order(base=base, locked=found.base, revision=revision, **made, **shared)  # type: ignore[arg-type]
         if emit:
-            _emit(emit, found.environment, order, output, screen)
+            _emit(emit, found.lock, order, output, screen)
         elif licences:
             if output or load or push or sbom:
                 raise BadInput("--licences only lists what is in an image", do=["leave -o, --load, --push, --sbom out"])
-            print_licences(found.environment, order, screen)
+            print_licences(found.lock, order, screen)
         else:
-            built = _build(found.environment, order, output, screen, with_papers=papers, sbom=sbom)
+            built = _build(found.lock, order, output, screen, with_papers=papers, sbom=sbom)
             if load and path and not (output or push or sbom):
                 _remember(built, order, path, as_json)
 
@@ -120,10 +109,8 @@ def build(
 def _file(path: Path | None, engines: dict[str, str | None], pins: list[str]) -> Path | None:
     """The file with the lock; None where pins are given."""
     pinned = pins or [option for option, value in engines.items() if value is not None]
-    if path is None and not pinned:
-        from envctl.workflow.build_lock import DEFAULT
-
-        path = Path(DEFAULT) if Path(DEFAULT).is_file() else None
+    if path is None and not pinned and DEFAULT.is_file():
+        path = DEFAULT
     if bool(path) == bool(pinned):
         what = "both a lock and pins were given" if path else "nothing was asked for"
         raise BadInput(what, do=["envctl build LOCK, or pins, for example --openvino 2026.4"])
@@ -137,12 +124,12 @@ def _lock(
     pins: list[str],
     asked: dict[str, Any],
     screen: Screen,
-) -> Found:
+) -> Locked:
     """What the file holds (of its target, for a base: `chosen`), or what the pins resolve to."""
-    from envctl.workflow.build_lock import Found, read_lock
+    from envctl.workflow.read_locked import Locked, read_for_image
 
     if path:
-        return read_lock(path, *chosen)
+        return read_for_image(path, *chosen)
     if chosen[0]:
         raise BadInput("--target chooses in a lock file, and pins were given", do=["give LOCK, or leave --target out"])
     from envctl.cli.pins import engine_and_pins
@@ -150,7 +137,7 @@ def _lock(
     from envctl.workflow.ask import Ask
 
     engine, found = engine_and_pins(engines, pins)
-    return Found(environment=build.resolved(Ask(task="command", engine=engine, pins=found, **asked), screen))
+    return Locked(lock=build.resolved(Ask(task="command", engine=engine, pins=found, **asked), screen))
 
 
 def _build(

@@ -28,14 +28,10 @@ Keep = Annotated[bool, typer.Option("--keep", help="Keep the job folder.")]
 
 
 @app.command()
+@options.with_pins
 def conformance(
-    trt: options.Trt = None,
-    trt_rtx: options.TrtRtx = None,
-    ort: options.Ort = None,
-    openvino: options.OpenVino = None,
-    ncnn: options.Ncnn = None,
-    mxnet: options.Mxnet = None,
-    python: options.Python = None,
+    *,
+    pinned: options.Pinned,
     gpu: options.Gpu = None,
     pin: options.Pins = [],  # noqa: B006
     ops: Ops = "",
@@ -52,10 +48,6 @@ def conformance(
     as_json: options.Json = False,
 ) -> None:
     """Run ONNX's node tests through an engine: passed, refused (why), mismatch, crashed, for each operator."""
-    given = {
-        "--trt": trt, "--trt-rtx": trt_rtx, "--ort": ort, "--openvino": openvino, "--ncnn": ncnn, "--mxnet": mxnet,
-        "--python": python,
-    }  # fmt: skip
     screen = Screen(as_json)
     with guarded(screen):
         from envctl.cli.pins import engine_and_pins
@@ -63,7 +55,7 @@ def conformance(
         from envctl.workflow.ask import Ask
         from envctl.workflow.conformance import conform
 
-        engine, pins = engine_and_pins(given, pin)
+        engine, pins = engine_and_pins(pinned, pin)
         ask = Ask(
             task="verify", engine=engine, pins=pins, runner=runner, gpu=gpu, index=tuple(index), offline=offline,
             memory=_size(memory) if memory else None, seconds=timeout, keep=keep,

@@ -57,20 +57,11 @@ Newer = Annotated[str, typer.Option("--exclude-newer", metavar="DATE", help="Not
 
 
 @app.callback()
+@options.with_pins
 def lock(
+    *,
     ctx: typer.Context,
-    trt: options.Trt = None,
-    trt_rtx: options.TrtRtx = None,
-    tf: options.Tf = None,
-    ort: options.Ort = None,
-    ort_gpu: options.OrtGpu = None,
-    openvino: options.OpenVino = None,
-    ncnn: options.Ncnn = None,
-    litert: options.LiteRt = None,
-    mxnet: options.Mxnet = None,
-    cuda: options.Cuda = None,
-    cudnn: options.Cudnn = None,
-    python: options.Python = None,
+    pinned: options.Pinned,
     pin: options.Pins = [],  # noqa: B006
     host: Host = [],  # noqa: B006
     target: Targets = [],  # noqa: B006
@@ -89,16 +80,12 @@ def lock(
     """
     if ctx.invoked_subcommand:
         return
-    given = {
-        "--trt": trt, "--trt-rtx": trt_rtx, "--tf": tf, "--ort": ort, "--ort-gpu": ort_gpu, "--openvino": openvino,
-        "--ncnn": ncnn, "--litert": litert, "--mxnet": mxnet, "--cuda": cuda, "--cudnn": cudnn, "--python": python,
-    }  # fmt: skip
     screen = Screen(as_json)
     with guarded(screen):
         from envctl.workflow import lock as work
 
         old = work.read_old(output)
-        asked = _asked(given, pin, host, target, base, exclude_newer, old)
+        asked = _asked(pinned, pin, host, target, base, exclude_newer, old)
         chosen = work.LockOptions(upgrade=frozenset(upgrade), index=tuple(index), offline=offline)
         if check:
             _check(screen, output, asked, old, chosen)

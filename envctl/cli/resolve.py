@@ -26,19 +26,10 @@ Prefer = Annotated[str, typer.Option("--prefer", metavar="newest|measured", help
 
 
 @app.command()
+@options.with_pins
 def resolve(
-    trt: options.Trt = None,
-    trt_rtx: options.TrtRtx = None,
-    tf: options.Tf = None,
-    ort: options.Ort = None,
-    ort_gpu: options.OrtGpu = None,
-    openvino: options.OpenVino = None,
-    ncnn: options.Ncnn = None,
-    litert: options.LiteRt = None,
-    mxnet: options.Mxnet = None,
-    cuda: options.Cuda = None,
-    cudnn: options.Cudnn = None,
-    python: options.Python = None,
+    *,
+    pinned: options.Pinned,
     pin: options.Pins = [],  # noqa: B006
     host: Host = "this",
     every: All = False,
@@ -53,15 +44,11 @@ def resolve(
     from envctl.workflow.resolve import resolve as find
     from envctl.workflow.resolve import runnable
 
-    given = {
-        "--trt": trt, "--trt-rtx": trt_rtx, "--tf": tf, "--ort": ort, "--ort-gpu": ort_gpu, "--openvino": openvino,
-        "--ncnn": ncnn, "--litert": litert, "--mxnet": mxnet, "--cuda": cuda, "--cudnn": cudnn, "--python": python,
-    }  # fmt: skip
     screen = Screen(as_json)
     with guarded(screen):
         if prefer not in ("newest", "measured"):
             raise BadInput(f"--prefer {prefer!r} is unknown", do=["newest or measured"])
-        pins = read_pins(given, pin)
+        pins = read_pins(pinned, pin)
         if every:
             _print_all(screen, runnable(pins, host))
         else:

@@ -55,20 +55,11 @@ Record = Annotated[bool, typer.Option("--record", help="Keep what was observed a
 
 
 @app.callback()
+@options.with_pins
 def run(
+    *,
     ctx: typer.Context,
-    trt: options.Trt = None,
-    trt_rtx: options.TrtRtx = None,
-    tf: options.Tf = None,
-    ort: options.Ort = None,
-    ort_gpu: options.OrtGpu = None,
-    openvino: options.OpenVino = None,
-    ncnn: options.Ncnn = None,
-    litert: options.LiteRt = None,
-    mxnet: options.Mxnet = None,
-    cuda: options.Cuda = None,
-    cudnn: options.Cudnn = None,
-    python: options.Python = None,
+    pinned: options.Pinned,
     gpu: options.Gpu = None,
     pin: options.Pins = [],  # noqa: B006
     runner: Annotated[str, typer.Option("--runner", help="auto, local or docker.")] = "auto",
@@ -79,18 +70,14 @@ def run(
     refresh_lock: Annotated[bool, typer.Option("--refresh-lock", help="Resolve packages anew.")] = False,
 ) -> None:
     """Convert, run and verify a model in a pinned environment. 8.6 means the newest 8.6.x that fits."""
-    engines = {
-        "--trt": trt, "--trt-rtx": trt_rtx, "--tf": tf, "--ort": ort, "--ort-gpu": ort_gpu, "--openvino": openvino,
-        "--ncnn": ncnn, "--litert": litert, "--mxnet": mxnet, "--cuda": cuda, "--cudnn": cudnn, "--python": python,
-    }  # fmt: skip
 
     def ask(task: Task, **chosen: Any) -> Ask:
         from envctl.cli.pins import engine_and_pins
         from envctl.workflow.ask import Ask
 
-        said = [*filter(None, engines.values()), *pin, *(["--refresh-lock"] if refresh_lock else [])]
+        said = [*filter(None, pinned.values()), *pin, *(["--refresh-lock"] if refresh_lock else [])]
         locked = _locked(lock, target, said)
-        engine, pins = (locked.request.engine, ()) if locked else engine_and_pins(engines, pin)
+        engine, pins = (locked.request.engine, ()) if locked else engine_and_pins(pinned, pin)
         environment: dict[str, Any] = {
             "lock": locked,
             "runner": runner,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
-OTHER = 1
+EXITS = {"passed": 0, "failed": 1, "incomplete": 4}  # README: 4, this machine lacks something
 PACKING = {
     "same": "as envctl packs it: the digest is the lock's",
     "other": "the same files, compressed by another program: the digest is not the lock's",
@@ -69,7 +69,7 @@ def verify_image(
             screen.print_json(work.as_data(answer))
         else:
             _print(answer)
-    raise typer.Exit(0 if answer.passed else OTHER)
+    raise typer.Exit(EXITS[answer.status])
 
 
 def _print(answer: Answer) -> None:
@@ -92,8 +92,11 @@ def _print(answer: Answer) -> None:
 def _smoke(smoke: Smoke | None) -> list[tuple[str, str]]:
     if smoke is None:
         return []
-    same = "versions equal the lock" if smoke.ok else "something is wrong"
-    lines = [("smoke", f"{same}: {smoke.packages} packages")]
-    lines += [("ran", f"{smoke.engine}: {smoke.ran}")] if smoke.ran else []
-    lines += [("not run", smoke.instead)] if smoke.instead else []
-    return [*lines, *(("wrong", each) for each in smoke.wrong)]
+    tried = smoke.tried
+    same = "something is wrong" if tried.wrong else "versions equal the lock"
+    lines = [("smoke", f"{smoke.status}: {same}, {smoke.packages} packages")]
+    lines += [("ran", f"{smoke.engine}: {tried.ran}")] if tried.ran else []
+    lines += [("built", f"{smoke.engine}: {tried.built}")] if tried.built else []
+    lines += [("not run", tried.instead)] if tried.instead else []
+    lines += [("imported", smoke.imported)] if smoke.imported else []
+    return [*lines, *(("wrong", each) for each in tried.wrong)]

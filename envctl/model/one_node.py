@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import struct
 
-from envctl.model.protobuf import BYTES, VARINT
+from envctl.model.wire import bytes_field as _bytes
+from envctl.model.wire import number_field as _number
 
 SHAPE = (1, 4)
 C = (10.0, 20.0, 30.0, 40.0)
@@ -30,17 +31,5 @@ def _value(name: str) -> bytes:
     return _text(1, name) + _bytes(2, _bytes(1, _number(1, FLOAT) + _bytes(2, shape)))
 
 
-def _number(field: int, value: int) -> bytes:
-    return bytes([field << 3 | VARINT]) + _varint(value)
-
-
 def _text(field: int, value: str) -> bytes:
     return _bytes(field, value.encode())
-
-
-def _bytes(field: int, value: bytes) -> bytes:
-    return bytes([field << 3 | BYTES]) + _varint(len(value)) + value
-
-
-def _varint(value: int) -> bytes:
-    return bytes([value]) if value < 0x80 else bytes([value & 0x7F | 0x80]) + _varint(value >> 7)

@@ -8,13 +8,32 @@ Source of the format: https://protobuf.dev/programming-guides/encoding/
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from envctl.model.limits import Damaged
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 _WIDTH = {FIXED64: 8, FIXED32: 4}
+MAX_TEXT = 1 << 20  # a name is never this long; the largest strings of real models are JSON notes
+MAX_TEXTS = 128 << 20  # all that is made into strings of one file
+MAX_FIELDS = 10_000_000  # of one file: some seconds of walking
+# fields and bytes of text that may still be read
+_left: ContextVar[list[int] | None] = ContextVar("left", default=None)
 
 
-class WireError(ValueError):
+class WireError(Damaged):
     """The bytes are not a protobuf message, or end before it does."""
+
+
+@contextmanager
+def bounded(fields_at_most: int = MAX_FIELDS) -> Iterator[None]:
+    """Everything that is walked inside has so many fields together, or `WireError` is raised."""
+    token = _left.set([fields_at_most, MAX_TEXTS])
+    try:
+        yield
+    finally:
+        _left.reset(token)
 
 
 def varint(data: memoryview, at: int) -> tuple[int, int]:
@@ -34,9 +53,17 @@ def varint(data: memoryview, at: int) -> tuple[int, int]:
 
 def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Each field as (number, value): an int for a number, a view for bytes, strings and nested messages."""
-    at = 0
-    while at < len(data):
-        key, at = varint(data, at)
+    at, end = 0, len(data)
+    left = _left.get() or [MAX_FIELDS, MAX_TEXTS]
+    while at < end:
+        left[0] -= 1
+        if left[0] < 0:
+            raise WireError(f"more than {MAX_FIELDS:,} fields")
+        key = data[at]
+        if key < 0x80:  # nearly all keys and lengths are one byte: graphs have millions of them
+            at += 1
+        else:
+            key, at = varint(data, at)
         number, kind = key >> 3, key & 7
         if number == 0:
             raise WireError("a field with number 0")
@@ -44,9 +71,12 @@ def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
             value, at = varint(data, at)
             yield number, value
             continue
-        length, at = (_WIDTH[kind], at) if kind in _WIDTH else _length(data, at, kind)
-        if length > len(data) - at:
-            raise WireError(f"field {number} claims {length} bytes where {len(data) - at} are left")
+        if kind == BYTES and at < end and data[at] < 0x80:
+            length, at = data[at], at + 1
+        else:
+            length, at = (_WIDTH[kind], at) if kind in _WIDTH else _length(data, at, kind)
+        if length > end - at:
+            raise WireError(f"field {number} claims {length} bytes where {end - at} are left")
         yield number, data[at : at + length]
         at += length
 
@@ -61,7 +91,13 @@ def text(value: int | memoryview) -> str:
     """A string field."""
     if isinstance(value, int):
         raise WireError("a number where a string should be")
-    return bytes(value).decode("utf-8", errors="replace")
+    if len(value) > MAX_TEXT:
+        raise WireError(f"a name of {len(value)} bytes")
+    if left := _left.get():
+        left[1] -= len(value)
+        if left[1] < 0:
+            raise WireError(f"names of more than {MAX_TEXTS:,} bytes")
+    return str(value, "utf-8", errors="replace")
 
 
 def message(value: int | memoryview) -> memoryview:
@@ -76,3 +112,14 @@ def number(value: int | memoryview) -> int:
     if not isinstance(value, int):
         raise WireError("bytes where a number should be")
     return value - (1 << 64) if value >= 1 << 63 else value
+
+
+def numbers(value: int | memoryview) -> Iterator[int]:
+    """The numbers of a repeated field: one, or many packed."""
+    if isinstance(value, int):
+        yield number(value)
+        return
+    at = 0
+    while at < len(value):
+        one, at = varint(value, at)
+        yield number(one)

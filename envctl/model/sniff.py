@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from envctl.errors import BadInput
+from envctl.model.protobuf import WireError, fields, varint
 
 _FETCH = "download the model file itself: a web page was saved in its place"
 _NOT_YET = "convert it to ONNX first: this version of envctl reads ONNX"
@@ -58,6 +60,7 @@ _KNOWN: tuple[tuple[int, bytes, Kind], ...] = (
     (0, b"vtrt", _RTX),
     (0, b"7767517\n", _NCNN),
     (0, b"7767517\r\n", _NCNN),
+    (0, (7767517).to_bytes(4, "little"), _NCNN),
 )
 
 
@@ -92,3 +95,74 @@ def refuse_impostors(path: Path) -> None:
     kind = kind_at(path)
     if kind:
         raise BadInput(f"{path} is {kind.title}", do=[kind.do])
+
+
+_TEXT = re.compile(rb"^(?:\s|#[^\n]*\n)*(node|library|versions|saved_model_schema_version|meta_graphs)\s*[:{]")
+
+
+def text_graph(start: bytes) -> str:
+    """`graph-def` or `saved-model` where the beginning is that of TensorFlow's graph as text, "" where it is not."""
+    found = _TEXT.match(start)
+    if not found:
+        return ""
+    return "saved-model" if found[1] in (b"saved_model_schema_version", b"meta_graphs") else "graph-def"
+
+
+def message_kind(data: memoryview) -> str:
+    """`onnx`, `saved-model` or `graph-def` by a protobuf message's top fields; "" where they tell nothing.
+
+    A file that is cut off is judged by the fields before that.
+    """
+    shapes: dict[int, type] = {}
+    node = None
+    try:
+        for tag, value in fields(data):
+            shapes.setdefault(tag, type(value))
+            if tag == 1 and node is None and not isinstance(value, int):
+                node = value
+    except WireError:
+        if set(shapes) == {1} and shapes[1] is int:
+            return "saved-model" if _long_second(data) else "onnx"
+        if shapes and shapes.get(1) is int:
+            return "onnx"
+        node = node if node is not None else _first_part(data)
+    if shapes.get(1) is int:
+        if 7 in shapes or 8 in shapes:
+            return "onnx"
+        return "saved-model" if shapes.get(2) is memoryview and _is_meta(data) else ""
+    return "graph-def" if node is not None and _is_node(node) else ""
+
+
+def _first_part(data: memoryview) -> memoryview | None:
+    """The content of a first field that goes on beyond the end."""
+    return data[2:] if len(data) > 2 and data[0] == 0x0A else None
+
+
+def _long_second(data: memoryview) -> bool:
+    """Whether field 2, which is cut off, is longer than the producer's name of an ONNX model ever is."""
+    _, at = varint(data, 1)
+    return len(data) > at + 1 and data[at] == 0x12 and varint(data, at + 1)[0] > 1024
+
+
+def _is_node(data: memoryview) -> bool:
+    """Whether it begins as a NodeDef does: a name, then an operator."""
+    found = []
+    try:
+        for tag, value in fields(data):
+            found.append((tag, type(value)))
+            if len(found) == 2:
+                break
+    except WireError:
+        return False
+    return found == [(1, memoryview), (2, memoryview)]
+
+
+def _is_meta(data: memoryview) -> bool:
+    """Whether field 2 is a MetaGraphDef, whose first fields are messages; in ONNX it is the producer's name."""
+    for tag, value in fields(data):
+        if tag == 2 and isinstance(value, memoryview):
+            try:
+                return any(inner in (1, 2) and isinstance(part, memoryview) for inner, part in fields(value))
+            except WireError:
+                return False
+    return False

@@ -3,6 +3,9 @@
 What mmdebstrap leaves of this host (its name and resolver, mirrors, logs, locks, device files) is taken out, every
 time is 1970, and bytecode is compiled anew with a fixed hash seed: with a random one, CPython 3.9 writes sets in
 another order each time, and bytecode that names its source's time would be stale at once.
+
+As root, mmdebstrap mounts /sys, /proc and /dev of this host below its folder, in a mount namespace of its own:
+however it ends, the mounts end with it, and removing the folder never walks into the host.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -65,6 +69,7 @@ def bootstrap(base: Base, archive: Path, mirrors: Iterable[str], say: Callable[[
     command = ["mmdebstrap", "--variant=minbase", "--format=tar", f"--include={','.join(base.packages)}"]
     command += [f"--customize-hook={COMPILE.format(python=base.python)}", base.suite, "-", *mirrors]
     lines: deque[str] = deque(maxlen=200)
+    command = _shut_in(command)
     # the tar comes through a pipe of ours: without root, mmdebstrap's own user could not write to this folder
     with disk_errors(archive), archive.open("wb") as stream, _running(command, stream.fileno()) as process:
         for line in process.stderr or ():
@@ -76,32 +81,73 @@ def bootstrap(base: Base, archive: Path, mirrors: Iterable[str], say: Callable[[
         raise _failed(base, list(lines))
 
 
+def _shut_in(command: list[str]) -> list[str]:
+    """The command in a mount namespace of its own. Raises `HostLacks` where its mounts would be this host's.
+
+    A user's mmdebstrap makes namespaces itself; root's does not, and where unshare fails, as in most containers,
+    it sees that nothing can be mounted.
+    """
+    if os.geteuid() != 0:
+        return command
+    if not (refusal := _unshare_fails("private")):
+        return ["unshare", "--mount", "--propagation=private", "--", *command]
+    if _unshare_fails("unchanged"):
+        return command
+    do = ["run it outside of this chroot, or as a user other than root"]
+    raise HostLacks("mmdebstrap's mounts cannot be kept apart from this host's", because=[refusal], do=do)
+
+
+def _unshare_fails(propagation: str) -> Reason | None:
+    command = ["unshare", "--mount", f"--propagation={propagation}", "--", "true"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return Reason(text=done.stderr.strip(), source=" ".join(command)) if done.returncode else None
+
+
 @contextmanager
 def _running(command: list[str], output: int) -> Iterator[subprocess.Popen[str]]:
-    """A child with a fixed environment; when we leave early it is asked to end and waited for, as it has a folder.
+    """A child with a fixed environment and a process group of its own; when we leave early it is ended with all in it.
 
-    It has a process group of its own: mmdebstrap tidies up when the signal reaches its children too.
+    It is asked first, as it tidies up when the signal reaches its children too.
     """
-    kept = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "TMPDIR") or _is_proxy(key)}
-    process = subprocess.Popen(
-        command,
-        stdout=output,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        env=kept | VARIABLES,
-        umask=0o022,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGINT)
-            with suppress(subprocess.TimeoutExpired):
-                process.communicate(timeout=STOP_SECONDS)
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+    with _folder() as variables:
+        process = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env=_kept_variables() | VARIABLES | variables,
+            umask=0o022,
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGINT)
+                with suppress(subprocess.TimeoutExpired):
+                    process.communicate(timeout=STOP_SECONDS)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@contextmanager
+def _folder() -> Iterator[dict[str, str]]:
+    """The variable that names a folder for mmdebstrap, which is gone afterwards whatever mmdebstrap left in it.
+
+    Root's only: what mmdebstrap writes for another user belongs to ids that this user is not.
+    """
+    if os.geteuid() != 0:
+        yield {}
+        return
+    with tempfile.TemporaryDirectory(prefix="envctl-base-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o755)  # apt fetches as the user _apt
+        yield {"TMPDIR": name}
+
+
+def _kept_variables() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "TMPDIR") or _is_proxy(key)}
 
 
 def _is_proxy(key: str) -> bool:

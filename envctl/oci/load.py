@@ -108,15 +108,15 @@ def _send_containerd(image: Image, names: list[str], say: Callable[[str], None])
     skipped = sent_before
     try:
         say(f"loading into Docker: {len(blobs) - len(skipped)} of {len(blobs)} layers")
-        post(oci_archive(image, names, skipped))
+        post(oci_archive(image, [], skipped))
     except HostLacks as error:
         if not skipped or not _is_absent(error):
             raise
         say("a layer is not there after all: sending the whole image")
         skipped = frozenset()
-        post(oci_archive(image, names))
+        post(oci_archive(image, []))
     write_note("daemons", key, {"blobs": sorted(blobs | sent_before)})
-    if daemon.image(image.digest) is None:
+    if _there_already(image, names) is None:  # an archive's names are taken as they stand there, without their registry
         raise HostLacks(
             "Docker loaded something else than was sent", because=[Reason(text=f"it has no {image.digest}")]
         )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from envctl.aliases import Indexes
 from envctl.environment import Environment
 from envctl.job import Job, Result
 from envctl.lock import Lock
+
+if TYPE_CHECKING:
+    from envctl.oci.base_image import BaseImage
 
 # What every worker's environment variables are. Nothing of the caller's shell reaches an engine: a stray
 # LD_LIBRARY_PATH would change what was pinned. numpy does no algebra here: without the cap its import starts a thread
@@ -32,8 +35,11 @@ class Runner(Protocol):
     def glibc(self, python: str) -> str | None:
         """The C library under an environment of that Python; None: the host's."""
 
-    def environment(self, lock: Lock, indexes: Indexes, *, offline: bool, say: Callable[[str], None]) -> Environment:
-        """The environment of a lock in the form this runner needs, found or made."""
+    def environment(
+        self, lock: Lock, indexes: Indexes, base: BaseImage | None, *, offline: bool, say: Callable[[str], None]
+    ) -> Environment:
+        """The environment of a lock in the form this runner needs, found or made. A container stands on `base`; None:
+        on the newest that is here of its Python."""
 
     def run(self, job: Job, environment: Environment) -> Result:
         """Do a job to its end: also death and time-out are results."""

@@ -43,6 +43,7 @@ class DockerRunner:
         self.stopped = False
         self.loading = threading.Lock()  # target and reference want the same base at the same time
         self.images: dict[str, str] = {}  # Python -> id of the base that environments for it stand on
+        self.given: dict[Path, str] = {}  # an environment's folder -> id of the base that was given for it
 
     @cached_property
     def client(self) -> Any:
@@ -79,9 +80,18 @@ class DockerRunner:
         base = base_for(python)
         return base.glibc if base else None
 
-    def environment(self, lock: Lock, indexes: Indexes, *, offline: bool, say: Callable[[str], None]) -> Environment:
-        base = self._base_in_docker(_base(lock), say)
-        return find_or_stage(lock, base, indexes, offline=offline, say=say)
+    def environment(
+        self, lock: Lock, indexes: Indexes, base: BaseImage | None, *, offline: bool, say: Callable[[str], None]
+    ) -> Environment:
+        if base is None:
+            return find_or_stage(lock, self._base_in_docker(_base(lock), say), indexes, offline=offline, say=say)
+        from envctl.image import given_to_docker
+
+        made = find_or_stage(lock, base, indexes, offline=offline, say=say)
+        if not made.image:
+            with self.loading:
+                self.given[made.folder] = given_to_docker(base, say)
+        return made
 
     def _base_in_docker(self, base: Base, say: Callable[[str], None]) -> BaseImage:
         """The base that is here; the daemon has it afterwards, without being asked to save what the store has."""
@@ -117,10 +127,10 @@ class DockerRunner:
 
     def _image(self, environment: Environment) -> str:
         """The image to start: the environment's own, else the base that it is mounted into."""
-        python = environment.lock.python
-        if not environment.image and python not in self.images:
+        python, image = environment.lock.python, environment.image or self.given.get(environment.folder)
+        if not image and python not in self.images:
             self._base_in_docker(_base(environment.lock), _silent)
-        return environment.image or self.images[python]
+        return image or self.images[python]
 
     def _start(self, name: str, image: str, inside: list[str], options: dict[str, Any]) -> Any:
         from docker.errors import APIError

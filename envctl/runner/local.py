@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from envctl.aliases import Indexes
 from envctl.environment import Environment, find_or_make, interpreter_for
@@ -18,6 +19,9 @@ from envctl.job import Job, Result
 from envctl.lock import Lock
 from envctl.runner import VARIABLES, WORKER
 from envctl.runner.outcome import outcome, write_reproduce
+
+if TYPE_CHECKING:
+    from envctl.oci.base_image import BaseImage
 
 SLICE_SECONDS = 0.5
 OLDEST_PYTHON = 8  # the worker's floor: CPython 3.8
@@ -43,7 +47,9 @@ class LocalRunner:
     def glibc(self, python: str) -> str | None:
         return None
 
-    def environment(self, lock: Lock, indexes: Indexes, *, offline: bool, say: Callable[[str], None]) -> Environment:
+    def environment(
+        self, lock: Lock, indexes: Indexes, base: BaseImage | None, *, offline: bool, say: Callable[[str], None]
+    ) -> Environment:
         interpreter = interpreter_for(lock.python, interpreters())
         return find_or_make(lock, interpreter, indexes, offline=offline, say=say)
 

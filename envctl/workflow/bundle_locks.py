@@ -121,7 +121,7 @@ def _stack(
         deferred=facts_of(matrix),
         foreign=OTHER_SYSTEMS,
         preferred=preferred,
-        features=frozenset(),
+        features=read_spec(engine).features,
     )
     answer = solve(matrix, request)
     return None if isinstance(answer, Conflict) else answer

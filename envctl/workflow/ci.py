@@ -106,7 +106,7 @@ def _file(said: str, what: str, folder: Path, do: list[str]) -> Path:
 
 def _read_lock(said: str, folder: Path) -> LockedFile:
     path = _file(said, "the lock", folder, ["make it: envctl lock", "or name another: --locks FILE"])
-    locked = read_locked(path, said)
+    locked = read_locked(path)
     found = tuple(LockedTarget(name=each.name, python=each.lock.python, platform=each.lock.platform) for each in locked)
     wrong = [each.name for each in found if each.name and not SAFE.fullmatch(each.name)]
     if wrong:

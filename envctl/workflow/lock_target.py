@@ -117,7 +117,7 @@ def _solve(maker: Maker, known: dict[str, Known], old: Target | None) -> Stack:
         on_gpu=on_gpu or any(pin.name in GPU_SIDE for pin in maker.pins),
         foreign=OTHER_SYSTEMS | (INSIDE_AN_IMAGE - set(known)),
         preferred=frozenset((each.component, each.version) for each in kept if each.component not in maker.upgrade),
-        features=frozenset(),
+        features=maker.spec.features,
     )
     answer = solve(maker.matrix, request)
     if isinstance(answer, Conflict):

@@ -36,7 +36,8 @@ def _plan(
 ) -> Plan:
     """The plan with exactly the versions of the target; the matrix and this host must admit them."""
     environment = target.environment
-    if environment.python not in runner.pythons():
+    base = target.base if runner.name == "docker" else None  # it brings its Python, and is had like build's
+    if environment.python not in runner.pythons() and base is None:
         here = ", ".join(runner.pythons()) or "none"
         raise HostLacks(f"it is for CPython {environment.python}; the {runner.name} runner has {here}")
     platform = lock.platform_for(host.value("arch"), runner.glibc(environment.python) or host.value("glibc"))
@@ -47,7 +48,8 @@ def _plan(
     made = plan(matrix, found.request.engine, pins, {**known, "python": python}, runner)
     exact = tuple(f"{package.name}=={package.version}" for package in environment.packages)
     index = {package.name: package.index for package in environment.packages if package.index != DEFAULT}
-    return replace(made, packages=Packages(requirements=exact, index=index), locked=environment)
+    made = replace(made, packages=Packages(requirements=exact, index=index), locked=environment)
+    return replace(made, base=base.name, locked_base=base) if base else made
 
 
 def _pins(matrix: Matrix, target: Target) -> list[Pin]:

@@ -13,6 +13,7 @@ from envctl.evidence import refuted
 from envctl.explain import no_stack
 from envctl.host import HostFacts
 from envctl.lock import Lock
+from envctl.lockfile import LockedBase
 from envctl.matrix import Matrix
 from envctl.model import ModelFacts
 from envctl.question import foreign
@@ -30,7 +31,7 @@ REFERENCE = "onnxruntime"
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """A stack and what it will be made of. `base` is the image a container would stand on; `locked` its environment
-    where a lock file gives it."""
+    and `locked_base` that image, where a lock file gives them."""
 
     stack: Stack
     spec: ImageSpec
@@ -38,6 +39,7 @@ class Plan:
     glibc: str | None
     base: str
     locked: Lock | None = None
+    locked_base: LockedBase | None = None
 
     @property
     def title(self) -> str:
@@ -100,7 +102,7 @@ def plan(
         deferred=deferred,
         foreign=foreign(known),
         measured=measured or {},
-        features=frozenset(),
+        features=spec.features,
     )
     answer = solve(matrix, request)
     if isinstance(answer, Conflict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from envctl import lock
 from envctl.aliases import Indexes
@@ -11,11 +12,15 @@ from envctl.errors import BadInput, JobFailed, Reason
 from envctl.host import HostFacts
 from envctl.job import Result
 from envctl.lock import Lock
+from envctl.lockfile import LockedBase
 from envctl.request import Pin
 from envctl.runner import Runner
 from envctl.solver import Stack
 from envctl.workflow.ask import Ask, Listener
 from envctl.workflow.plan import Plan
+
+if TYPE_CHECKING:
+    from envctl.oci.base_image import BaseImage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,8 +43,18 @@ def prepare(
     """The environment of a plan, found or made. `pins` are those that must show in it."""
     locked = plan.locked or locked_for(plan, ask, host, indexes, listener)
     check_pins_took_effect(pins, plan.stack, locked)
-    made = runner.environment(locked, indexes, offline=ask.offline, say=listener.say)
+    base = _locked_base(plan.locked_base, locked, indexes, ask, listener) if plan.locked_base else None
+    made = runner.environment(locked, indexes, base, offline=ask.offline, say=listener.say)
     return Prepared(plan=plan, environment=made)
+
+
+def _locked_base(base: LockedBase, locked: Lock, indexes: Indexes, ask: Ask, listener: Listener) -> BaseImage:
+    """The base that the lock names and no other: from the store, its registry, or made now."""
+    from envctl.debian import ALIAS
+    from envctl.workflow.build_base import Wish, base_for_lock
+
+    wish = Wish(mirror=lambda: indexes.addresses.get(ALIAS, ""), offline=ask.offline)
+    return base_for_lock(base, locked.python, wish, listener.say)
 
 
 def locked_for(plan: Plan, ask: Ask, host: HostFacts, indexes: Indexes, listener: Listener) -> Lock:

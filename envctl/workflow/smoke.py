@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from envctl.environment import Environment
 from envctl.errors import JobFailed, Reason
@@ -26,32 +26,48 @@ from envctl.tree import cache_root, disk_errors
 from envctl.workflow import steps
 from envctl.workflow.read_locked import Locked
 
+if TYPE_CHECKING:
+    from envctl.verify.inputs import Array
+
 CAPS = Limits(memory=4 << 30, seconds=300)
+NO_DEVICE = "no-device"
+Status = Literal["passed", "incomplete", "failed"]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Smoke:
-    """What was tried and what came of it. `wrong` is empty when all went well.
-
-    `ran` is the answer of the model; where there is none, `instead` says why, and what was imported instead.
+class Tried:
+    """What became of the model of one node: the answer where it `ran`, what was `built` where that is all that can be
+    done here, and `instead` why it did not run, or not where it should. `wrong` is empty when nothing was.
     """
+
+    ran: str = ""
+    built: str = ""
+    instead: str = ""
+    wrong: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Smoke:
+    """What was found in the image, and what became of the model. `engine` is "" where envctl knows none in the lock."""
 
     packages: int
     engine: str
-    ran: str
-    instead: str
-    wrong: tuple[str, ...]
+    imported: str
+    tried: Tried
 
     @property
-    def ok(self) -> bool:
-        """Whether nothing was wrong."""
-        return not self.wrong
+    def status(self) -> Status:
+        """`incomplete`: nothing was wrong, and the engine did not do what it is for, as this machine cannot have it."""
+        if self.tried.wrong:
+            return "failed"
+        return "incomplete" if self.engine and self.tried.instead else "passed"
 
     def as_data(self) -> dict[str, Any]:
         """The same for `--json`."""
-        said = {"engine": self.engine, "ran": self.ran, "instead": self.instead, "wrong": list(self.wrong)}
-        return {"status": "passed" if self.ok else "failed", "packages": self.packages, **said}
+        tried = {"ran": self.tried.ran, "built": self.tried.built, "instead": self.tried.instead}
+        found = {"packages": self.packages, "engine": self.engine, "imported": self.imported}
+        return {"status": self.status, **found, **tried, "wrong": list(self.tried.wrong)}
 
 
 def smoke(draft: Draft, locked: Locked, say: Callable[[str], None]) -> Smoke:
@@ -96,34 +112,56 @@ class _Inside:
         return found
 
     def _look(self) -> Smoke:
-        instead = why_no_model(self.spec)
         self.say("asking the image for its versions")
-        names = distributions_of(self.spec, self.lock) if instead else []
-        seen = self._do("convert", "installed", self.model, {"distributions": names})
+        on_cpu = self.spec and self.spec.runs_on == "cpu"  # what runs was imported
+        names = [] if on_cpu else distributions_of(self.spec, self.lock)
+        seen = succeeded(self._do("convert", "installed", self.model, {"distributions": names}))
         wrong = tuple(differing(self.lock, seen.versions))
-        ran = ""
-        if instead:
-            imported = seen.read_back.get("imported") or "nothing"
-            instead = f"{instead}; imported: {imported}"
-        elif not wrong:
-            self.say("running a model of one node in the image")
-            ran, wrong = self._run_model()
-        title = self.spec.title if self.spec else ""
-        return Smoke(packages=len(seen.versions), engine=title, ran=ran, instead=instead, wrong=wrong)
+        return Smoke(
+            packages=len(seen.versions),
+            engine=self.spec.title if self.spec else "",
+            imported=seen.read_back.get("imported", ""),
+            tried=Tried(wrong=wrong) if wrong else self._try(),
+        )
 
-    def _run_model(self) -> tuple[str, tuple[str, ...]]:
-        """The answer of the model in words, and what is wrong about it."""
+    def _try(self) -> Tried:
+        if self.spec is None:
+            return Tried(instead="no engine that envctl knows is in the lock")
+        if self.spec.trial:
+            self.say(f"trying {self.spec.title} in the image")
+            return self._run(self.spec.trial, self.model)
+        if not self.spec.adapter:
+            return Tried(instead=f"envctl cannot run models with {self.spec.title} yet")
+        self.say("converting and running a model of one node in the image")
+        return self._convert_and_run(self.spec)
+
+    def _convert_and_run(self, spec: ImageSpec) -> Tried:
+        made = self._do("convert", spec.adapter, self.model, {"precision": "fp32"})
+        if spec.runs_on == "cpu" or made.status != NO_DEVICE:
+            artifact, *more = succeeded(made).artifacts
+        else:
+            return Tried(instead=made.message)
+        if spec.runs_on == "cpu":
+            return self._run(spec.adapter, artifact, tuple(more))
+        built = f"{artifact.name}, {artifact.stat().st_size} bytes"
+        return Tried(built=built, instead=f"{spec.title} runs what it built on a GPU only")
+
+    def _run(self, adapter: str, source: Path, more: tuple[Path, ...] = ()) -> Tried:
+        """The answers to one input; an engine whose device is not there says so, and nothing runs in its stead."""
         import numpy as np
 
-        assert self.spec
-        made = self._do("convert", self.spec.adapter, self.model, {"precision": "fp32"}).artifacts
         x = np.arange(1, 1 + SHAPE[1], dtype=np.float32).reshape(1, *SHAPE)
         steps.write_inputs(self.folder / "infer", {"x": x})
-        result = self._do("infer", self.spec.adapter, made[0], {"precision": "fp32"}, made[1:])
-        (y,) = steps.read_outputs(result).values()
+        options = {"precision": "fp32", "shape": list(SHAPE), "c": list(C)}
+        result = self._do("infer", adapter, source, options, more)
+        if result.status == NO_DEVICE:
+            return Tried(instead=result.message)
+        answers = steps.read_outputs(succeeded(result))
         expected = x + np.array(C, dtype=np.float32)
-        words = f"x + c = {y.ravel().tolist()} for x = {x.ravel().tolist()}, c = {list(C)}"
-        return words, () if np.array_equal(y, expected) else (f"a model of one node answers wrongly: {words}",)
+        words = answered(answers, x)
+        right = bool(answers) and all(np.array_equal(y, expected) for y in answers.values())
+        wrong = () if right else (f"a model of one node answers wrongly: {words}",)
+        return Tried(ran=words, instead=result.read_back.get("lacks", ""), wrong=wrong)
 
     def _do(
         self, step: Step, adapter: str, source: Path, options: dict[str, Any], more: tuple[Path, ...] = ()
@@ -135,12 +173,22 @@ class _Inside:
             options=options, inputs=inputs,
         )  # fmt: skip
         job.write()
-        result = self.runner.run(job, self.environment)
-        if not result.ok:
-            because = [Reason(text=line[:300], source=result.status) for line in result.message.splitlines()[:6]]
-            do = [f"read {folder / 'worker.log'}", f"do it again: {folder / 'reproduce.sh'}"]
-            raise JobFailed(f"the image could not {step} a model of one node", because=because, do=do)
-        return result
+        return self.runner.run(job, self.environment)
+
+
+def succeeded(result: Result) -> Result:
+    """The result of a job that was done; raises `JobFailed` with the worker's words for another."""
+    if not result.ok:
+        because = [Reason(text=line[:300], source=result.status) for line in result.message.splitlines()[:6]]
+        do = [f"read {result.folder / 'worker.log'}", f"do it again: {result.folder / 'reproduce.sh'}"]
+        raise JobFailed(f"the image could not {result.folder.name} a model of one node", because=because, do=do)
+    return result
+
+
+def answered(answers: Mapping[str, Array], x: Array) -> str:
+    """Input, constant and answers in words."""
+    said = "; ".join(f"{name} = {y.ravel().tolist()}" for name, y in answers.items())
+    return f"x + c: {said} for x = {x.ravel().tolist()}, c = {list(C)}"
 
 
 def spec_of(locked: Locked) -> ImageSpec | None:
@@ -150,15 +198,6 @@ def spec_of(locked: Locked) -> ImageSpec | None:
     specs = [read_spec(engine) for engine in engines()]
     known = {package.name for package in locked.lock.packages}
     return next((spec for spec in specs if {_names(each)[0] for _, each in _recipes(spec)} & known), None)
-
-
-def why_no_model(spec: ImageSpec | None) -> str:
-    """Why no model can be run in the image ("" when one can)."""
-    if spec is None:
-        return "no engine that envctl knows is in the lock"
-    if not spec.adapter:
-        return f"envctl cannot run models with {spec.title} yet"
-    return f"{spec.title} runs on a GPU only" if spec.runs_on != "cpu" else ""
 
 
 def distributions_of(spec: ImageSpec | None, lock: Lock) -> list[str]:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from envctl.lockfile import one_of
 from envctl.oci.assemble import REVISION, Draft
 from envctl.oci.found import Found, opened
 from envctl.oci.sameness import Compared, compared
 from envctl.workflow.ask import Listener
 from envctl.workflow.build import Order, draft_of
-from envctl.workflow.read_locked import Locked, one_of, read_locked
-from envctl.workflow.smoke import Smoke, smoke
+from envctl.workflow.read_locked import Locked, read_locked
+from envctl.workflow.smoke import Smoke, Status, smoke
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,8 +52,15 @@ class Answer:
 
     @property
     def passed(self) -> bool:
-        """The verdict: the same image, and nothing wrong in it where it was tried."""
-        return self.same and (self.smoke is None or self.smoke.ok)
+        """The verdict: the same image, and its engine did its work where it was tried."""
+        return self.status == "passed"
+
+    @property
+    def status(self) -> Status:
+        """`incomplete`: the same image, whose engine could not do its work on this machine."""
+        if not self.same:
+            return "failed"
+        return self.smoke.status if self.smoke else "passed"
 
 
 def verify_image(question: Question, listener: Listener) -> Answer:
@@ -90,7 +98,7 @@ def as_data(answer: Answer) -> dict[str, Any]:
     difference = answer.compared.difference
     return {
         "verdict": "same" if answer.same else "other",
-        "status": "passed" if answer.passed else "failed",
+        "status": answer.status,
         "image": answer.found,
         "lock": f"sha256:{answer.locked.lock.digest}",
         "target": answer.locked.name,

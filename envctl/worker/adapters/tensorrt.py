@@ -9,6 +9,7 @@ import os
 from failure import StepFailed
 
 state = {}
+DEVICES = ["/dev/nvidiactl", "/dev/nvhost-ctrl-gpu", "/dev/dxg"]  # of a driver for PCI, Jetson, WSL
 
 
 def open_engine():
@@ -44,6 +45,17 @@ def new_logger():
                 self.errors.append(message)
 
     return Logger()
+
+
+def new_builder(logger):
+    """The builder; up to TensorRT 10 the library gives none without a driver (measured: docs/evidence.md)."""
+    try:
+        return state["library"].Builder(logger)
+    except TypeError as error:  # the binding's word for a null pointer
+        because = "; ".join(logger.errors) or str(error)
+        if any(map(os.path.exists, DEVICES)):
+            raise StepFailed("engine-error", "the library gives no builder: %s" % because) from error
+        raise StepFailed("no-device", "without NVIDIA's driver the library gives no builder: %s" % because) from error
 
 
 def parse(logger, builder, source):
@@ -101,9 +113,8 @@ def capabilities():
 
 
 def convert(source, target, options):
-    library = state["library"]
     logger = new_logger()
-    builder = library.Builder(logger)
+    builder = new_builder(logger)
     network, parser = parse(logger, builder, source)
     config = builder.create_builder_config()
     profile(builder, config, network, options.get("shapes") or {})
