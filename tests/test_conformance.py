@@ -206,17 +206,20 @@ def test_headers_foretell_what_old_releases_do_not_load(envctl: Program, version
     assert told["wrongly"] == 0
 
 
+FEW = "test_(relu|sigmoid|conv_with_.*|basic_conv_.*|adagrad|flexattention|not_2d|cast_FLOAT_to_INT4)"
+
+
 @pytest.mark.engines
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("engine", "states"),
     [
-        (("--openvino", "2026.4"), {"passed", "refused", "mismatch", "skipped"}),
+        (("--openvino", "2026.4"), {"passed", "refused", "skipped"}),
         (("--trt-rtx", "1.7"), {"built", "refused", "skipped"}),
-        (("--ncnn", "1.0.20261020"), {"passed", "refused", "skipped"}),
+        (("--ncnn", "1.0.20261020"), {"passed", "refused"}),
     ],
 )
 def test_other_engines_do_the_same_tests(envctl: Program, engine: tuple[str, str], states: set[str]) -> None:
-    ran = envctl("conformance", *engine, "--runner", "local", "--ops", "Conv,Relu,LSTM,Cast,Sigmoid", "--json")
+    ran = envctl("conformance", *engine, "--runner", "local", "--cases", FEW, "--json")
     assert ran.code == 0, ran.err
-    assert {state for state, count in ran.json["tally"].items() if count} >= states - {"mismatch"}, ran.json["tally"]
+    assert {state for state, count in ran.json["tally"].items() if count} >= states, ran.json["tally"]
