@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from envctl.aliases import DEFAULT, Indexes, ways_out
 from envctl.errors import HostLacks, NoStack, Reason
-from envctl.spec import Packages
+from envctl.recipe import Packages
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -181,6 +181,8 @@ def _project(question: Question, indexes: Indexes) -> str:
             "[tool.uv.sources]",
             *(f'{name} = {{ index = "{alias}" }}' for name, alias in packages.index.items()),
         ]
+    for name in sorted(packages.alone):
+        lines += ["[[tool.uv.dependency-metadata]]", f'name = "{name}"', "requires-dist = []"]
     for alias in sorted(set(packages.index.values())):
         served = [name for name, own in packages.index.items() if own == alias]
         address = indexes.address(alias, " and ".join(served))

@@ -194,6 +194,7 @@ def _digest(question: Question) -> str:
     """What the index is asked, as a digest: the same question is answered from the kept lock, without network."""
     packages = question.packages
     asked = [FORMAT, packages.requirements, packages.index, question.constraints, question.python, question.platform]
+    asked += [sorted(packages.alone)] if packages.alone else []
     return hashlib.sha256(canonical_json(asked).encode()).hexdigest()[:32]
 
 

@@ -8,6 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from envctl.errors import BadInput
+from envctl.recipe import (
+    Ends,
+    GraphTypes,
+    Kernels,
+    Operators,
+    Packages,
+    Types,
+    is_for,
+    read_ends,
+    read_graph_types,
+    read_kernels,
+    read_operators,
+    read_packages,
+    read_types,
+)
 from envctl.tree import payload
 
 if TYPE_CHECKING:
@@ -20,50 +35,8 @@ else:
     import tomli as tomllib
 
 BASES = "base"
-NO_ENGINES = (BASES, "licences", "routes")  # files in images/ that are about something else
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Packages:
-    """The distributions of one environment: requirements, and the index alias of those not on the default one.
-
-    `on` says for which side of an engine that comes for both: "cpu", "gpu", or "" for either; `cuda` for which CUDA
-    of the stack, where an engine has distributions for several.
-    """
-
-    requirements: tuple[str, ...]
-    index: dict[str, str]
-    on: str = ""
-    cuda: str = ""
-
-    def fits(self, stack: Stack) -> bool:
-        """Whether these are the distributions for the side and the CUDA of a stack."""
-        from packaging.specifiers import SpecifierSet
-
-        side = self.on in ("", "gpu" if stack.on_gpu else "cpu")
-        return side and (not self.cuda or SpecifierSet(self.cuda).contains(stack.version("cuda")))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Types:
-    """The element types that an engine's releases `when` read as they are, and those that they make others of."""
-
-    when: str
-    takes: tuple[str, ...]
-    casts: dict[str, str]
-    source: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GraphTypes:
-    """How the engine's releases `when` come to these precisions: a step before writes the types into the ONNX graph,
-    with the packages named. `keep_float32` are operators that the engine has not in that precision."""
-
-    when: str
-    precisions: tuple[str, ...]
-    requirements: tuple[str, ...]
-    keep_float32: tuple[str, ...]
-    source: str
+CONFORMANCE = "conformance"
+NO_ENGINES = (BASES, "licences", "routes", CONFORMANCE)  # files in images/ that are about something else
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,10 +46,10 @@ class ImageSpec:
     Without an `adapter` its environment can be made, but no model converted or run with it; one that does not `convert`
     runs models as they are, one that works `ahead_of_time` writes engines that envctl does not execute. `reads` are
     formats that only some of its releases read: (versions, formats). `also` are components of the matrix that belong
-    into every environment of it. Without `types` nothing is known of the element types it reads. `features` are those
-    that its recipes rest on: a wheel's extra that pins more than the wheel itself. `trial` is the worker's module that
-    a smoke run of its image tries it with, where that is not the adapter.
-    `symmetric` is the source that says that it takes symmetric quantisation only.
+    into every environment of it. Without `types` nothing is known of the element types it reads; with `ends` a model's
+    inputs and outputs are of those types alone. `features` are those that its recipes rest on: a wheel's extra that
+    pins more than the wheel itself. `trial` is the worker's module that a smoke run of its image tries it with, where that
+    is not the adapter. `symmetric` is the source that says that it takes symmetric quantisation only.
     """
 
     engine: str
@@ -93,6 +66,9 @@ class ImageSpec:
     converts: bool = True
     reads: tuple[tuple[str, frozenset[str]], ...] = ()
     ahead_of_time: bool = False
+    ends: Ends | None = None
+    kernels: tuple[Kernels, ...] = ()
+    operators: tuple[Operators, ...] = ()
     features: frozenset[str] = frozenset()
     trial: str = ""
     graph_types: tuple[GraphTypes, ...] = ()
@@ -104,16 +80,11 @@ class ImageSpec:
 
     def readable(self, version: str) -> frozenset[str]:
         """The formats that this release reads."""
-        from packaging.specifiers import SpecifierSet
-
-        some = [formats for when, formats in self.reads if SpecifierSet(when).contains(version, prereleases=True)]
-        return self.formats.union(*some)
+        return self.formats.union(*(formats for when, formats in self.reads if is_for(when, version)))
 
     def typed(self, version: str, precision: str | None) -> GraphTypes | None:
         """How that release comes to a precision by types in the graph; None where it has a way of its own."""
-        from packaging.specifiers import SpecifierSet
-
-        fitting = (it for it in self.graph_types if SpecifierSet(it.when).contains(version, prereleases=True))
+        fitting = (it for it in self.graph_types if is_for(it.when, version))
         return next((it for it in fitting if precision in it.precisions), None)
 
     def with_tools(self, tools: GraphTypes) -> ImageSpec:
@@ -122,6 +93,17 @@ class ImageSpec:
             (when, replace(it, requirements=it.requirements + tools.requirements)) for when, it in self.variants
         )
         return replace(self, variants=added)
+
+    def lacks_kernel(self, version: str, op: str, dtype: str) -> str:
+        """The source that says that a release has no such operator for a type, "" where none does."""
+        rows = [row for row in self.kernels if is_for(row.when, version)]
+        return next((row.source for row in rows if dtype not in row.takes.get(op, (dtype,))), "")
+
+    def lacking(self, version: str, ops: frozenset[tuple[str, str]]) -> tuple[list[str], str]:
+        """Of (domain, operator) pairs those that a release does not read, and what says so; none where nothing does."""
+        rows = [row for row in self.operators if is_for(row.when, version)]
+        own = {op for domain, op in ops if domain == "ai.onnx"}
+        return (sorted(own - rows[0].names), rows[0].source) if rows else ([], "")
 
     def with_company(self, pins: tuple[Pin, ...]) -> tuple[Pin, ...]:
         """The pins, and one that any version fits for each component that belongs beside the engine."""
@@ -135,13 +117,10 @@ class ImageSpec:
 
     def packages(self, stack: Stack) -> Packages:
         """The distributions for a stack's versions."""
-        from packaging.specifiers import SpecifierSet
-        from packaging.version import Version
-
-        version = Version(stack.version(self.engine))
+        version = stack.version(self.engine)
         versions = {choice.name: choice.version for choice in stack.choices.values()}
         for when, packages in self.variants:
-            if packages.fits(stack) and SpecifierSet(when).contains(version, prereleases=True):
+            if packages.fits(stack) and is_for(when, version):
                 filled = tuple(requirement.format_map(versions) for requirement in packages.requirements)
                 return replace(packages, requirements=filled)
         served = [" ".join(filter(None, (when or "all", each.on and f"on {each.on}"))) for when, each in self.variants]
@@ -186,7 +165,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _spec(data: dict[str, Any]) -> ImageSpec:
-    variants = tuple((table.get("when", ""), _packages(table)) for table in data["packages"])
+    variants = tuple((table.get("when", ""), read_packages(table)) for table in data["packages"])
     return ImageSpec(
         engine=data["engine"],
         option=data["option"],
@@ -197,35 +176,38 @@ def _spec(data: dict[str, Any]) -> ImageSpec:
         precisions=tuple(data["precisions"]),
         domains=frozenset(data["domains"]),
         variants=variants,
-        types=tuple(
-            Types(when=it["when"], takes=tuple(it["takes"]), casts=dict(it["casts"]), source=it["source"])
-            for it in data.get("types", ())
-        ),
+        types=tuple(read_types(table) for table in data.get("types", ())),
         also=tuple(data.get("also", ())),
         converts=data.get("converts", True),
         ahead_of_time=data.get("ahead_of_time", False),
         reads=tuple((it["when"], frozenset(it["formats"])) for it in data.get("reads", ())),
+        ends=read_ends(data["ends"]) if "ends" in data else None,
+        kernels=tuple(read_kernels(table) for table in data.get("kernels", ())),
+        operators=tuple(read_operators(table) for table in data.get("operators", ())),
         features=frozenset(data.get("features", ())),
         trial=data.get("trial", ""),
-        graph_types=tuple(_graph_types(table) for table in data.get("graph_types", ())),
+        graph_types=tuple(read_graph_types(table) for table in data.get("graph_types", ())),
         symmetric=data.get("symmetric", ""),
     )
 
 
-def _packages(table: dict[str, Any]) -> Packages:
-    index = dict(table.get("index", {}))
-    beside = {name: table.get(name, "") for name in ("on", "cuda")}
-    return Packages(requirements=tuple(table["requirements"]), index=index, **beside)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodeTests:
+    """The test data that a release brings: the folder in its wheel, and how far answers may differ."""
+
+    distribution: str
+    version: str
+    python: str
+    folder: str
+    rtol: float
+    atol: float
 
 
-def _graph_types(table: dict[str, Any]) -> GraphTypes:
-    return GraphTypes(
-        when=table.get("when", ""),
-        precisions=tuple(table["precisions"]),
-        requirements=tuple(table["requirements"]),
-        keep_float32=tuple(table.get("keep_float32", ())),
-        source=table["source"],
-    )
+def node_tests() -> NodeTests:
+    """ONNX's node tests (images/conformance.toml)."""
+    table = _load(payload("images") / f"{CONFORMANCE}.toml")
+    names = ("distribution", "version", "python", "folder", "rtol", "atol")
+    return NodeTests(**{name: table[name] for name in names})
 
 
 def bases() -> list[Base]:

@@ -28,6 +28,7 @@ COMMANDS = (
     ["resolve"],
     ["doctor"],
     ["explain"],
+    ["conformance"],
     ["ci"],
     ["build"],
     ["bundle"],

@@ -18,7 +18,7 @@ from envctl.environment import Environment
 from envctl.errors import EnvctlError, HostLacks, NoStack
 from envctl.host import interpreters
 from envctl.index import uv_error
-from envctl.spec import Packages
+from envctl.recipe import Packages
 from tests import wheelhouse
 from tests.wheelhouse import Server, Wheelhouse
 

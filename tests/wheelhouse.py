@@ -22,8 +22,9 @@ from envctl import lock
 from envctl.aliases import Indexes
 from envctl.environment import Environment
 from envctl.lock import Lock
+from envctl.recipe import Packages
 from envctl.solver import Choice, Stack
-from envctl.spec import ImageSpec, Packages
+from envctl.spec import ImageSpec
 from envctl.tree import cache_root
 
 SOME_DAY = (2020, 1, 1, 0, 0, 0)

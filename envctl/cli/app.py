@@ -18,6 +18,7 @@ COMMANDS = {
     "resolve": "Find one consistent stack for a machine, or the proof that there is none.",
     "lock": "Lock environments: stack, base and every package with its hash, in one file.",
     "matrix": "Show and check the facts that envctl knows.",
+    "conformance": "Run ONNX's node tests through an engine, and count what it does by operator.",
     "explain": "Find the cause of an error in a log, with its fix.",
     "build": "Make the image of an environment: the same bits everywhere.",
     "verify-image": "Prove that an image is the one that a lock describes, or name the first difference.",

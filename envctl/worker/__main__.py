@@ -73,6 +73,10 @@ def perform(job, folder, source):
         source = awaited(folder, source)
     if job["step"] == "convert":
         done = convert(adapter, job, folder, source, timings)
+    elif job["step"] == "conform":
+        import conform
+
+        done = conform.conform(adapter, job, folder, source)
     else:
         done = infer(adapter, job, folder, source, timings)
     return dict(done, versions=adapter.versions(), timings=timings)

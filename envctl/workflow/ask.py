@@ -24,8 +24,8 @@ class Ask:
     With a `lock` its target for this host is used as it is, and there are no pins. A model that the engine does not
     read passes its framework's environment: `via` are pins of that, `through` is the format to pass ("": whichever
     leads to the engine), `opset` what shall be written ("": the highest that both know), `layout` "nchw" for channels
-    first. `ranges` are the least, usual and largest shapes of inputs; the usual one stands in `shapes` too. `calibration` is a
-    path or "seeded". With `ci` nothing that a later run would build upon is changed.
+    first. `ranges` are the least, usual and largest shapes of inputs; the usual one stands in `shapes` too.
+    `calibration` is a path or "seeded". With `ci` nothing that a later run would build upon is changed.
     """
 
     task: Task

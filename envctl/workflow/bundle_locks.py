@@ -18,10 +18,11 @@ from envctl.lockfile import LockFile, Target
 from envctl.matrix import Matrix
 from envctl.matrix import load as load_matrix
 from envctl.question import OTHER_SYSTEMS
+from envctl.recipe import Packages
 from envctl.request import Known, Pin, Request
 from envctl.routes import reference_engine
 from envctl.solver import Conflict, Stack, solve
-from envctl.spec import Packages, read_spec
+from envctl.spec import read_spec
 from envctl.workflow.machine import facts_of
 
 Say = Callable[[str], None]

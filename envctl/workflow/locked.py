@@ -11,9 +11,9 @@ from envctl.errors import HostLacks, NoStack, Reason
 from envctl.host import HostFacts
 from envctl.lockfile import LockFile, Target
 from envctl.matrix import Matrix
+from envctl.recipe import Packages
 from envctl.request import Known, Pin
 from envctl.runner import Runner
-from envctl.spec import Packages
 from envctl.versions import Condition
 from envctl.workflow.plan import Plan, plan
 

@@ -17,11 +17,12 @@ from envctl.lockfile import LockedBase
 from envctl.matrix import Matrix
 from envctl.model import ModelFacts
 from envctl.question import foreign
+from envctl.recipe import Packages
 from envctl.release import Claim
 from envctl.request import Known, Pin, Request
 from envctl.runner import Runner, runners
 from envctl.solver import Conflict, Stack, solve
-from envctl.spec import ImageSpec, Packages, base_for, read_spec
+from envctl.spec import ImageSpec, base_for, read_spec
 from envctl.workflow.ask import Ask
 
 HOST_FACTS = ("driver", "gpu", "cpu", "glibc")
@@ -154,6 +155,18 @@ def check_target(found: Plan, ask: Ask, model: ModelFacts | None) -> None:
         raise BadInput(f"{found.spec.title} cannot be asked for {ask.precision} here", do=do)
     if model:
         _check_domains(found.spec, model)
+        _check_operators(found, model)
+
+
+def _check_operators(found: Plan, model: ModelFacts) -> None:
+    lacking, source = found.spec.lacking(found.stack.version(found.spec.engine), model.ops - model.functions)
+    if lacking:
+        because = [
+            Reason(text=f"{model.path.name} uses {', '.join(lacking[:5])}", source="its header"),
+            Reason(text=f"{found.title} reads none of that name", source=source),
+        ]
+        do = ["export the model without them, or use another engine"]
+        raise NoStack(f"{found.title} has no operator {', '.join(lacking[:5])}", because=because, do=do)
 
 
 def plan_reference(

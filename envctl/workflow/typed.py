@@ -12,8 +12,8 @@ from envctl import model
 from envctl.errors import BadInput, JobFailed, Reason
 from envctl.job import Limits
 from envctl.model import ModelFacts
+from envctl.recipe import GraphTypes
 from envctl.runner import Runner
-from envctl.spec import GraphTypes
 from envctl.tree import sha256_of
 from envctl.verify import inputs
 from envctl.workflow import quantised, steps

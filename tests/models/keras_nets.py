@@ -72,7 +72,9 @@ def trained_unet(form):
             answers = model(images[rows], training=True)
             likely = tf.reduce_sum(answers * tf.one_hot(labels[rows], 4, axis=axis), axis=axis)
             loss = -tf.reduce_mean(tf.math.log(likely + 1e-7))
-        optimizer.apply_gradients(zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables, strict=True))
+        optimizer.apply_gradients(
+            zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables, strict=True)
+        )
     return model
 
 

@@ -1,0 +1,130 @@
+"""The parts of an image spec: which packages an engine takes, and what it is known to read, each with its source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from envctl.solver import Stack
+
+
+def is_for(when: str, version: str) -> bool:
+    """Whether a row for the releases `when` is for this one."""
+    from packaging.specifiers import SpecifierSet
+
+    return SpecifierSet(when).contains(version, prereleases=True)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Packages:
+    """The distributions of one environment: requirements, and the index alias of those not on the default one.
+
+    `on` says for which side of an engine that comes for both: "cpu", "gpu", or "" for either; `cuda` for which CUDA
+    of the stack, where an engine has distributions for several. `alone` are those that come without what their metadata
+    asks for, each with the reason.
+    """
+
+    requirements: tuple[str, ...]
+    index: dict[str, str]
+    on: str = ""
+    cuda: str = ""
+    alone: dict[str, str] = field(default_factory=dict)
+
+    def fits(self, stack: Stack) -> bool:
+        """Whether these are the distributions for the side and the CUDA of a stack."""
+        side = self.on in ("", "gpu" if stack.on_gpu else "cpu")
+        return side and (not self.cuda or is_for(self.cuda, stack.version("cuda")))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Types:
+    """The element types that an engine's releases `when` read as they are, and those that they make others of."""
+
+    when: str
+    takes: tuple[str, ...]
+    casts: dict[str, str]
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GraphTypes:
+    """How the engine's releases `when` come to these precisions: a step before writes the types into the ONNX graph,
+    with the packages named. `keep_float32` are operators that the engine has not in that precision."""
+
+    when: str
+    precisions: tuple[str, ...]
+    requirements: tuple[str, ...]
+    keep_float32: tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ends:
+    """The element types that a model's inputs and outputs can have with an engine, and what says so."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kernels:
+    """The element types for which an engine's releases `when` have the operators that are named; of others nothing is
+    said."""
+
+    when: str
+    takes: dict[str, tuple[str, ...]]
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Operators:
+    """All operators of ONNX's own domain that an engine's releases `when` read."""
+
+    when: str
+    names: frozenset[str]
+    source: str
+
+
+def read_packages(table: dict[str, Any]) -> Packages:
+    """One `[[packages]]`."""
+    return Packages(
+        requirements=tuple(table["requirements"]),
+        index=dict(table.get("index", {})),
+        on=table.get("on", ""),
+        cuda=table.get("cuda", ""),
+        alone=dict(table.get("alone", {})),
+    )
+
+
+def read_types(table: dict[str, Any]) -> Types:
+    """One `[[types]]`."""
+    return Types(when=table["when"], takes=tuple(table["takes"]), casts=dict(table["casts"]), source=table["source"])
+
+
+def read_graph_types(table: dict[str, Any]) -> GraphTypes:
+    """One `[[graph_types]]`."""
+    return GraphTypes(
+        when=table.get("when", ""),
+        precisions=tuple(table["precisions"]),
+        requirements=tuple(table["requirements"]),
+        keep_float32=tuple(table.get("keep_float32", ())),
+        source=table["source"],
+    )
+
+
+def read_ends(table: dict[str, Any]) -> Ends:
+    """`[ends]`."""
+    return Ends(inputs=tuple(table["inputs"]), outputs=tuple(table["outputs"]), source=table["source"])
+
+
+def read_kernels(table: dict[str, Any]) -> Kernels:
+    """One `[[kernels]]`."""
+    takes = {op: tuple(types) for op, types in table["takes"].items()}
+    return Kernels(when=table["when"], takes=takes, source=table["source"])
+
+
+def read_operators(table: dict[str, Any]) -> Operators:
+    """One `[[operators]]`."""
+    return Operators(when=table["when"], names=frozenset(table["names"]), source=table["source"])
