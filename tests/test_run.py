@@ -135,7 +135,7 @@ def test_bf16_really_runs_or_is_refused(envctl: Program, digits: Path, tmp_path:
     assert np.abs(before - after).max() > 1e-3, "bf16 keeps eight bits: these answers are float32's"
 
 
-@pytest.mark.parametrize(("pins", "precision"), [(OPENVINO, "int8"), (ORT, "fp16"), (OPENVINO, "fp12")])
+@pytest.mark.parametrize(("pins", "precision"), [(OPENVINO, "int8"), (ORT, "bf16"), (OPENVINO, "fp12")])
 def test_precision_an_engine_cannot_be_asked_for(
     envctl: Program, digits: Path, pins: tuple[str, ...], precision: str
 ) -> None:

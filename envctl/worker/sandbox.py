@@ -16,6 +16,7 @@ CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 LANDLOCK_CREATE, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT = 444, 445, 446  # one number on every architecture
 WRITE_FILE, TRUNCATE = 1 << 1, 1 << 14
+REFER = 1 << 13  # renaming from one folder to another: refused everywhere unless it is asked for
 # remove folder and file; make device, folder, file, socket, fifo, block device, link
 CHANGE_FOLDER = sum(1 << bit for bit in (4, 5, 6, 7, 8, 9, 10, 11, 12))
 TCP_BIND_AND_CONNECT = 3
@@ -100,7 +101,7 @@ def only_below(folder):
     abi = libc.syscall(LANDLOCK_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint32(1))
     if abi < 1:
         return "not confined: landlock: " + os.strerror(ctypes.get_errno()), False
-    writing = CHANGE_FOLDER | WRITE_FILE | (TRUNCATE if abi >= 3 else 0)
+    writing = CHANGE_FOLDER | WRITE_FILE | (TRUNCATE if abi >= 3 else 0) | (REFER if abi >= 2 else 0)
     rules = Ruleset(writing, TCP_BIND_AND_CONNECT if abi >= 4 else 0)
     size = ctypes.c_size_t(ctypes.sizeof(rules) if abi >= 4 else 8)
     handle = libc.syscall(LANDLOCK_CREATE, ctypes.byref(rules), size, ctypes.c_uint32(0))

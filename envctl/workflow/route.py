@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.version import Version
 
-from envctl import model
 from envctl.errors import JobFailed, Reason
 from envctl.job import Result
 from envctl.matrix import Matrix
@@ -22,6 +21,7 @@ from envctl.workflow import intermediate, steps
 from envctl.workflow.ask import Ask
 from envctl.workflow.plan import Plan, plan
 from envctl.workflow.prepare import Prepared
+from envctl.workflow.source import read_source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,6 +100,7 @@ def source_options(facts: ModelFacts) -> dict[str, Any]:
         "keras": facts.producer_version if facts.format.startswith("keras") else "",
         "inputs": [tensor.name for tensor in facts.inputs],
         "outputs": [tensor.name for tensor in facts.outputs],
+        "aliases": {it.key: it.name for it in (*facts.inputs, *facts.outputs) if it.key not in ("", it.name)},
     }
 
 
@@ -128,7 +129,7 @@ def _pass(work: Work, route: Route, prepared: Prepared) -> Passed:
 
 def checked(source: ModelFacts, route: Route, result: Result) -> Passed:
     """What the route made, read as any model is; raises `JobFailed` where it is not the model that went in."""
-    made = model.read(result.artifacts[0])
+    made = read_source(result.artifacts[0])
     turned = frozenset(json.loads(result.read_back.get("channels_first", "[]")))
     if made.format != route.to:
         raise JobFailed(f"{route.adapter} wrote {made.format}, not {route.to}")

@@ -27,8 +27,9 @@ def read_source(path: Path) -> ModelFacts:
 
 
 def _public(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Tensors by their keys in the signature, where there is one: those are kept through conversions."""
-    return tuple(replace(each, name=each.key or each.name) for each in tensors)
+    """Tensors by their keys in the signature, where there is one: those are kept through conversions. What the graph
+    calls them becomes the key."""
+    return tuple(replace(each, name=each.key or each.name, key=each.name) for each in tensors)
 
 
 def digest(path: Path) -> str:

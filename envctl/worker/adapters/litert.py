@@ -68,20 +68,34 @@ def load(source, options):
     return Session(opened(source, options))
 
 
+def keys(interpreter):
+    """The keys of the only signature, by the index of their tensors."""
+    signatures = list(interpreter.get_signature_list())
+    if len(signatures) != 1:
+        return {}
+    runner = interpreter.get_signature_runner(signatures[0])
+    sides = (runner.get_input_details(), runner.get_output_details())
+    return {detail["index"]: key for side in sides for key, detail in side.items()}
+
+
 class Session:
-    """Inputs and outputs by the names of their tensors, which a file's signature can bring in another order."""
+    """Inputs and outputs by their keys in the file's signature; without one, by the names of their tensors."""
 
     def __init__(self, interpreter):
         self.interpreter = interpreter
         self.feeds = interpreter.get_input_details()
         self.answers = interpreter.get_output_details()
-        self.inputs = [detail["name"] for detail in self.feeds]
-        self.outputs = [(detail["name"], detail["dtype"].__name__) for detail in self.answers]
+        self.keys = keys(interpreter)
+        self.inputs = [self.named(detail) for detail in self.feeds]
+        self.outputs = [(self.named(detail), detail["dtype"].__name__) for detail in self.answers]
+
+    def named(self, detail):
+        return self.keys.get(detail["index"], detail["name"])
 
     def run(self, feed):
         self.fit(feed)
         for detail in self.feeds:
-            self.interpreter.set_tensor(detail["index"], feed[detail["name"]])
+            self.interpreter.set_tensor(detail["index"], feed[self.named(detail)])
         try:
             self.interpreter.invoke()
         except Exception as error:
@@ -90,10 +104,10 @@ class Session:
 
     def fit(self, feed):
         """Give the inputs the sizes of this run, where they differ: sizes that are left open are 1 by themselves."""
-        wrong = [each for each in self.feeds if list(each["shape"]) != list(feed[each["name"]].shape)]
+        wrong = [each for each in self.feeds if list(each["shape"]) != list(feed[self.named(each)].shape)]
         try:
             for detail in wrong:
-                self.interpreter.resize_tensor_input(detail["index"], feed[detail["name"]].shape, strict=True)
+                self.interpreter.resize_tensor_input(detail["index"], feed[self.named(detail)].shape, strict=True)
             if wrong:
                 self.interpreter.allocate_tensors()
                 self.feeds = self.interpreter.get_input_details()

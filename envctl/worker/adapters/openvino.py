@@ -83,7 +83,8 @@ def load(source, options):
     if options.get("threads"):
         properties["INFERENCE_NUM_THREADS"] = str(options["threads"])
     try:
-        return Session(model, openvino.Core().compile_model(model, "CPU", properties))
+        compiled = openvino.Core().compile_model(model, "CPU", properties)
+        return Session(model, compiled, options.get("aliases") or {})
     except Exception as error:
         raise translated(error) from error
 
@@ -91,11 +92,14 @@ def load(source, options):
 class Session:
     """Inputs and outputs by name and index: the names of a frozen graph change between versions."""
 
-    def __init__(self, model, compiled):
+    def __init__(self, model, compiled, aliases):
         self.model, self.compiled = model, compiled
         self.request = compiled.create_infer_request()
-        self.inputs = [input_name(port) for port in compiled.inputs]
-        self.outputs = [(name_of(port, i), port.get_element_type().get_type_name()) for i, port in outputs(compiled)]
+        self.inputs = [called(port, aliases) or input_name(port) for port in compiled.inputs]
+        self.outputs = [
+            (called(port, aliases) or name_of(port, i), port.get_element_type().get_type_name())
+            for i, port in outputs(compiled)
+        ]
 
     def run(self, feed):
         self.request.infer({index: feed[name] for index, name in enumerate(self.inputs)})
@@ -116,6 +120,11 @@ class Session:
 
 def outputs(compiled):
     return list(enumerate(compiled.outputs))
+
+
+def called(port, aliases):
+    """What people call a tensor that has another name in the file: the key of a signature."""
+    return next((aliases[name] for name in sorted(port.get_names()) if name in aliases), None)
 
 
 def input_name(port):

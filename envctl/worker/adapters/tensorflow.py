@@ -120,16 +120,18 @@ def keras_of(options):
     return tf_keras
 
 
-def named_function(source):
-    """A tf.function of positional tensors in0, in1 … that gives {out0: …}; the converters rename as they like."""
+def named_function(source, public=False):
+    """A tf.function of positional tensors in0, in1 … that gives {out0: …}, or of those names that people use."""
     import tensorflow as tf
 
     names = list(source.inputs)
-    specs = [tf.TensorSpec(spec.shape, spec.dtype, "in%d" % i) for i, spec in enumerate(source.inputs.values())]
+    takes = names if public else ["in%d" % i for i in range(len(names))]
+    gives = source.outputs if public else ["out%d" % i for i in range(len(source.outputs))]
+    specs = [tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in zip(takes, source.inputs.values())]
 
     def call(*tensors):
         answers = source.call(dict(zip(names, tensors)))
-        return {"out%d" % i: tf.identity(answers[name]) for i, name in enumerate(source.outputs)}
+        return {given: tf.identity(answers[name]) for given, name in zip(gives, source.outputs)}
 
     return tf.function(call, input_signature=specs), specs
 

@@ -7,12 +7,11 @@ from adapters.tensorflow import named_function, open_engine, read, versions  # n
 
 
 def convert(source, target, options):
-    """A .tflite file; its signature takes in0, in1 … and gives out0, out1 …, in the order of the source's tensors."""
+    """A .tflite file; its signature has the names of the source's inputs and outputs."""
     import tensorflow as tf
 
-    found = read(source, options)
     module = tf.Module()
-    module.kept, (module.serve, _) = found.keep, named_function(found)
+    module.serve = frozen(read(source, options))
     folder = os.path.join(os.environ["TMPDIR"], "saved")  # the converter keeps signatures of SavedModels only
     tf.saved_model.save(module, folder, signatures={"serving_default": module.serve})
     converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["serving_default"])
@@ -23,3 +22,15 @@ def convert(source, target, options):
         stream.write(converter.convert())
     shutil.rmtree(folder)
     return {"artifacts": ["model.tflite"], "read_back": {}}
+
+
+def frozen(found):
+    """The source's function with its variables as constants. Of a SavedModel with a Keras 3 model in it, whose variables
+    stand there twice, the converter of TensorFlow 2.21 makes a file that answers NaN (measured: docs/evidence.md)."""
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    function, specs = named_function(found, public=True)
+    constant = convert_variables_to_constants_v2(function.get_concrete_function())
+    names = sorted(found.outputs)  # the order of a dictionary's tensors
+    return tf.function(lambda *tensors: dict(zip(names, constant(*tensors))), input_signature=specs)
