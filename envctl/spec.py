@@ -48,8 +48,8 @@ class ImageSpec:
     formats that only some of its releases read: (versions, formats). `also` are components of the matrix that belong
     into every environment of it. Without `types` nothing is known of the element types it reads; with `ends` a model's
     inputs and outputs are of those types alone. `features` are those that its recipes rest on: a wheel's extra that
-    pins more than the wheel itself. `trial` is the worker's module that a smoke run of its image tries it with, where that
-    is not the adapter. `symmetric` is the source that says that it takes symmetric quantisation only.
+    pins more than the wheel itself. `trial` is the worker's module that a smoke run of its image tries it with, where
+    that is not the adapter. `symmetric` is the source that says that it takes symmetric quantisation only.
     """
 
     engine: str

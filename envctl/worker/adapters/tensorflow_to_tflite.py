@@ -25,8 +25,8 @@ def convert(source, target, options):
 
 
 def frozen(found):
-    """The source's function with its variables as constants. Of a SavedModel with a Keras 3 model in it, whose variables
-    stand there twice, the converter of TensorFlow 2.21 makes a file that answers NaN (measured: docs/evidence.md)."""
+    """The source's function with its variables as constants. Of a SavedModel with a Keras 3 model in it the
+    converter of TensorFlow 2.21 makes a file that answers NaN (docs/evidence.md#tflite-keras-3)."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
