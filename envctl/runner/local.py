@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SLICE_SECONDS = 0.5
 OLDEST_PYTHON = 8  # the worker's floor: CPython 3.8
 CLEAN = {"PATH": "/usr/bin:/bin", **VARIABLES}
+KEPT = ("CUDA_VISIBLE_DEVICES",)  # which GPUs a job may use is for whoever shares the machine out to say
 
 
 class LocalRunner:
@@ -55,10 +56,11 @@ class LocalRunner:
 
     def run(self, job: Job, environment: Environment) -> Result:
         command = [str(environment.python), "-I", str(WORKER), str(job.folder), str(job.source)]
-        write_reproduce(job, command, CLEAN)
+        variables = CLEAN | {name: os.environ[name] for name in KEPT if name in os.environ}
+        write_reproduce(job, command, variables)
         process = subprocess.Popen(
             command,
-            env=CLEAN,
+            env=variables,
             cwd=job.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
