@@ -53,7 +53,8 @@ def shut_in(folder, job, contained):
         return {"by": "container"}
     import sandbox
 
-    return dict(sandbox.enter(folder, job["limits"]), by="worker")
+    on_gpu = job["options"].get("device") == "cuda"
+    return dict(sandbox.enter(folder, job["limits"], on_gpu), by="worker")
 
 
 def first_lines(error):

@@ -33,8 +33,9 @@ class PathBeneath(ctypes.Structure):
     _fields_ = [("access", ctypes.c_uint64), ("fd", ctypes.c_int32)]
 
 
-def enter(folder, limits):
-    """Shut this process in. Returns what was enforced, by name; a value that starts with "not" was not."""
+def enter(folder, limits, on_gpu=False):
+    """Shut this process in. Returns what was enforced, by name; a value that starts with "not" was not. CUDA starts with
+    less only: it names its threads through /proc/self, and binds a local socket (measured: docs/evidence.md)."""
     done = {"memory": cap_memory(limits["memory"]), "network": no_network()}
     # after the namespaces: entering a user namespace changes credentials, and the kernel then forgets this wish
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -42,10 +43,10 @@ def enter(folder, limits):
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a file over the cap is an error to read, not a death
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     done["processes"] = cap_processes(limits["processes"])
-    done["writes"], covered = only_below(folder)
+    done["writes"], covered = only_below(folder, on_gpu)
     if done["network"].startswith("not") and covered:
         done["network"] = "TCP refused (landlock); no network namespace: " + done["network"]
-    done["local sockets"] = no_local_sockets(libc)
+    done["local sockets"] = no_local_sockets(libc, may_bind=on_gpu)
     return done
 
 
@@ -95,9 +96,9 @@ def no_network():
     return "none (own namespace)"
 
 
-def only_below(folder):
-    """Refuse writes outside `folder` (and to the null device and GPU nodes). Returns words, and whether TCP is
-    refused as well."""
+def only_below(folder, on_gpu=False):
+    """Refuse writes outside `folder` (and to the null device, GPU nodes, and for a GPU this process's own files in
+    /proc). Returns words, and whether TCP is refused as well."""
     abi = libc.syscall(LANDLOCK_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint32(1))
     if abi < 1:
         return "not confined: landlock: " + os.strerror(ctypes.get_errno()), False
@@ -110,6 +111,8 @@ def only_below(folder):
     allow(handle, folder, writing)
     for device in ["/dev/null", *gpu_nodes()]:
         allow(handle, device, WRITE_FILE | (writing & TRUNCATE))
+    if on_gpu:
+        allow(handle, "/proc/self", WRITE_FILE | (writing & TRUNCATE))
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if libc.syscall(LANDLOCK_RESTRICT, ctypes.c_int(handle), ctypes.c_uint32(0)) != 0:
         return "not confined: landlock: " + os.strerror(ctypes.get_errno()), False
