@@ -16,6 +16,7 @@ else:
     import tomli as tomllib
 
 FILE = "routes.toml"
+EXPORT = "export the model to ONNX in the framework that wrote it; of pickles and checkpoints envctl opens none"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +42,7 @@ def find(model_format: str, readable: frozenset[str], *, to: str = "") -> Route 
         if model_format in route.formats and route.to in wanted:
             return route
     ways = sorted({route.to for route in routes() if model_format in route.formats})
-    do = [f"formats that it can be converted to: {', '.join(ways)}"] if ways else ["export the model to ONNX"]
+    do = [f"formats that it can be converted to: {', '.join(ways)}"] if ways else [EXPORT]
     raise BadInput(f"no way from {model_format} to {' or '.join(sorted(wanted)) or to}", do=do)
 
 

@@ -20,9 +20,9 @@ WORKER = sorted((ROOT / "envctl" / "worker").rglob("*.py"))
 TRAVELS = {path.stem for path in (ROOT / "envctl" / "worker").iterdir()}  # its own parts, and adapters of one engine
 ENGINES = {
     "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx_libs", "tensorrt_rtx_bindings", "tensorrt_rtx", "tensorflow",
-    "keras", "tf_keras", "tf2onnx", "ncnn", "onnxslim", "ai_edge_litert", "mxnet",
+    "keras", "tf_keras", "tf2onnx", "ncnn", "onnxslim", "ai_edge_litert", "mxnet", "tensorrt_bindings", "tensorrt_libs",
 }  # fmt: skip
-BROUGHT = {"numpy", "onnx"}  # in the environments of engines that read or write ONNX through it
+BROUGHT = {"numpy", "onnx", "onnxconverter_common"}  # in the environments of engines that read or write ONNX through it
 
 
 def imported(path: Path) -> set[str]:

@@ -99,7 +99,7 @@ def test_a_described_machine_and_a_file_of_words_are_the_same_target(lock: Call,
 BAD = {
     "nothing was asked for": ([], "no engine was named"),
     "two engines": (["--ort", "1.31", "--tf", "2.20"], "one run has one engine"),
-    "an engine without recipe": (["--ncnn", "1.0"], "cannot make an environment for ncnn"),
+    "an engine without recipe": (["--openvino", "2022.3"], "has no recipe for openvino 2022.3"),
     "a host that is no file": (["--ort", "1.31", "--host", "nowhere.txt"], "cannot be read"),
     "an unknown word": (["--ort", "1.31", "--target", "pythn=3.11"], "'pythn' is nothing of a target"),
     "no words": (["--ort", "1.31", "--target", "3.11"], "is not NAME=VALUE"),

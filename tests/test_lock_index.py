@@ -21,7 +21,7 @@ from tests import locking, wheelhouse
 from tests.wheelhouse import Server, Wheelhouse
 
 pytestmark = pytest.mark.usefixtures("stand_ins")
-VENDORS = ("tensorrt-cu12-libs", "tensorrt-cu12-bindings")
+VENDORS = ("tensorrt-cu13-libs", "tensorrt-cu13-bindings")
 
 
 @dataclass
@@ -84,7 +84,7 @@ def test_locking_again_does_not_move_a_package_to_another_index(world: World, up
 def test_a_lock_that_somebody_moved_to_the_other_index_is_put_right(world: World) -> None:
     """What an old lock prefers is a version, never an index."""
     good = make(world).text()
-    stranger = world.default.root / "files" / "tensorrt_cu12_libs-10.16.1.11-py3-none-any.whl"
+    stranger = world.default.root / "files" / "tensorrt_cu13_libs-10.16.1.11-py3-none-any.whl"
     mine = world.vendor.root / "files" / stranger.name
     edited = good.replace(wheelhouse.sha256(mine), wheelhouse.sha256(stranger))
     assert make(world, lockfile.parse(edited)).text() == good

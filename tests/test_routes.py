@@ -54,7 +54,7 @@ def test_no_way_names_the_ways_there_are() -> None:
     assert refused.value.do == ["formats that it can be converted to: onnx, tflite"]
     with pytest.raises(BadInput, match="no way from pickle to onnx") as refused:
         routes.find("pickle", frozenset({"onnx"}))
-    assert refused.value.do == ["export the model to ONNX"]
+    assert refused.value.do == [routes.EXPORT]
 
 
 def test_which_formats_a_release_reads_depends_on_the_release() -> None:

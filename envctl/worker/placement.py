@@ -8,11 +8,14 @@ https://onnxruntime.ai/docs/performance/tune-performance/profiling-tools.html
 import collections
 import json
 import os
+import re
+import sys
 
 from failure import StepFailed
 
 CPU = "CPUExecutionProvider"
 KERNEL = "_kernel_time"
+CUDA_LIBRARY = re.compile(r"lib(cudnn|cublas|cudart|cufft|curand|nvrtc|nvJitLink)[\w-]*\.so")
 COMPUTED = ("float", "float16", "bfloat16", "double")
 
 
@@ -46,6 +49,28 @@ def check(nodes, provider, allowed):
     if strayed and not allowed:
         what = "%d of %d nodes ran on the CPU: %s" % (len(strayed), len(nodes), ", ".join(strayed[:5]))
         raise StepFailed("no-device", what + "; --allow-fallback takes that")
+
+
+def libraries():
+    """The CUDA libraries that this process has loaded, which must come from its environment: where one is missing there,
+    the loader takes another of the same name from anywhere (seen on an H200 with cuDNN taken out: docs/gpu.md)."""
+    with open("/proc/self/maps", encoding="utf-8", errors="replace") as stream:
+        paths = {line.split(None, 5)[5].strip() for line in stream if len(line.split(None, 5)) == 6}
+    found = sorted(path for path in paths if CUDA_LIBRARY.match(os.path.basename(path)))
+    inside = os.path.realpath(sys.prefix) + os.sep
+    strange = [path for path in found if not os.path.realpath(path).startswith(inside) and not linked(path)]
+    if strange:
+        raise StepFailed("engine-missing", "loaded from outside the environment: " + ", ".join(strange[:5]))
+    return " ".join(os.path.basename(path) for path in found)
+
+
+def linked(path):
+    """Whether it is a file of the environment that lies in a cache under another name: the same file."""
+    name = os.path.basename(path)
+    for folder, _, files in os.walk(os.path.join(sys.prefix, "lib")):
+        if name in files and os.path.samefile(os.path.join(folder, name), path):
+            return True
+    return False
 
 
 def told(nodes):

@@ -11,6 +11,7 @@ from envctl.job import Job, Limits, Result, Step
 from envctl.model import ModelFacts
 from envctl.runner import Runner
 from envctl.runner.outcome import tail
+from envctl.spec import ImageSpec
 from envctl.tree import disk_errors, write_whole
 from envctl.workflow.ask import Ask
 from envctl.workflow.explain import told_by
@@ -45,7 +46,7 @@ def job(
         "shapes": {name: list(shape) for name, shape in ask.shapes.items()},
         "ranges": {name: [list(shape) for shape in three] for name, three in ask.ranges.items()},
         "gpu": [ask.gpu] if ask.gpu else [],
-        "device": "cuda" if prepared.plan.spec.runs_on == "nvidia-gpu" else "cpu",
+        "device": device_of(prepared.plan.spec),
         "allow_fallback": ask.allow_fallback,
     }
     return Job(
@@ -57,6 +58,11 @@ def job(
         limits=caps,
         options=options,
     )
+
+
+def device_of(spec: ImageSpec) -> str:
+    """The device that the engine's workers must have: an engine that is only built needs none."""
+    return "cuda" if spec.runs_on == "nvidia-gpu" and not spec.ahead_of_time else "cpu"
 
 
 def write_inputs(folder: Path, inputs: Mapping[str, Array]) -> None:

@@ -7,9 +7,11 @@ from failure import StepFailed
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 FATAL, ERROR = 4, 3
-# TF32, its default, is not float32: 10 bits of mantissa in convolutions and matrix products
+# TF32, its default, is not float32: 10 bits of mantissa in convolutions and matrix products. The provider's option
+# does not reach convolutions (measured on an H200: docs/evidence.md#onnxruntime-tf32), the libraries' variable does.
 # https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html#use_tf32
 PRECISE = {"use_tf32": "0"}
+OVERRIDE = "NVIDIA_TF32_OVERRIDE"
 
 
 def open_engine():
@@ -18,6 +20,8 @@ def open_engine():
     here = CUDA in onnxruntime.get_available_providers()
     # errors come back as exceptions; why a provider is not there is in the log alone
     onnxruntime.set_default_logger_severity(ERROR if here else FATAL)
+    if here:
+        os.environ[OVERRIDE] = "0"  # read by cuBLAS and cuDNN when they start
     if here and hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()  # CUDA and cuDNN come as wheels, whose folders nobody else looks into
 
@@ -116,5 +120,6 @@ class Session:
         said = {"device": "CPU" if providers == [CPU] else "CUDA", "providers": " ".join(providers)}
         if self.placed is not None:
             said["nodes"] = placement.told(self.placed)
-            said["tf32"] = self.session.get_provider_options()[CUDA].get("use_tf32", "unknown")
+            said["tf32"] = "off" if os.environ.get(OVERRIDE) == "0" else "on"
+            said["libraries"] = placement.libraries()
         return said
