@@ -52,8 +52,8 @@ def check(nodes, provider, allowed):
 
 
 def libraries():
-    """The CUDA libraries that this process has loaded, which must come from its environment: where one is missing there,
-    the loader takes another of the same name from anywhere (seen on an H200 with cuDNN taken out: docs/gpu.md)."""
+    """The CUDA libraries that this process has loaded, which must come from its environment: where one is missing
+    there, the loader takes another of the same name from anywhere (seen with cuDNN taken out: docs/gpu.md)."""
     with open("/proc/self/maps", encoding="utf-8", errors="replace") as stream:
         paths = {line.split(None, 5)[5].strip() for line in stream if len(line.split(None, 5)) == 6}
     found = sorted(path for path in paths if CUDA_LIBRARY.match(os.path.basename(path)))

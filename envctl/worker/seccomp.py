@@ -1,8 +1,8 @@
 """Refuse local sockets: a network namespace and Landlock do not cover them, and Docker's own is one.
 
 A filter cannot see the address that a connect is for, so a socket of that family is not made at all. CUDA does not
-start without one that it binds: where it must, nothing can be connected to or sent with an address. Numbers: linux/seccomp.h,
-linux/filter.h, linux/audit.h, and the system call tables.
+start without one that it binds: where it must, nothing can be connected to or sent with an address. Numbers:
+linux/seccomp.h, linux/filter.h, linux/audit.h, and the system call tables.
 """
 
 import ctypes
