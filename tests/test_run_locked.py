@@ -103,11 +103,12 @@ def test_tensorflow_is_locked_with_its_way_to_onnx(envctl: Program, tmp_path: Pa
     assert versions == ["2.20.0", "1.17.0", None]
 
 
-def test_an_engine_without_an_adapter_says_so(envctl: Program, digits: Path) -> None:
-    for option, title in (("--tf", "TensorFlow"), ("--ort-gpu", "ONNX Runtime (CUDA)")):
-        ran = envctl("run", option, "2.20" if option == "--tf" else "1.31", "convert", digits)
-        assert ran.code == 2
-        assert f"envctl cannot convert or run models with {title} yet" in ran.err and "-- COMMAND" in ran.err
+def test_an_engine_of_gpus_says_so_where_there_is_none(envctl: Program, digits: Path, tmp_path: Path) -> None:
+    for task in ("infer", "verify"):
+        ran = envctl("run", "--ort-gpu", "1.31", task, digits, ENVCTL_CACHE=str(tmp_path / "cold"))
+        assert ran.code == 4
+        assert "ONNX Runtime (CUDA) runs on an NVIDIA GPU, and none can be used here" in ran.err
+        assert not (tmp_path / "cold" / "environments").exists()
 
 
 REAL = [

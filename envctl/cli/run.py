@@ -38,7 +38,7 @@ app = typer.Typer(
     subcommand_metavar="convert|infer|verify MODEL, or -- COMMAND",
 )
 
-Model = Annotated[Path, typer.Argument(help="An ONNX file.", show_default=False)]
+Model = Annotated[Path, typer.Argument(help="A model file or SavedModel folder.", show_default=False)]
 PrecisionOption = Annotated[str | None, typer.Option("--precision", help="fp32 (default), fp16, bf16, int8.")]
 SHAPE = "NAME=1x3x224x224"
 Shape = Annotated[list[str], typer.Option("--shape", metavar=SHAPE, help="Shape of one inference, or MIN:OPT:MAX.")]

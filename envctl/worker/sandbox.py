@@ -35,7 +35,7 @@ class PathBeneath(ctypes.Structure):
 
 def enter(folder, limits, on_gpu=False):
     """Shut this process in. Returns what was enforced, by name; a value that starts with "not" was not. CUDA starts
-    with less only: it names its threads in /proc/self, and binds a local socket (docs/evidence.md#cuda-in-a-sandbox)."""
+    with less only: it names threads in /proc/self, and binds a local socket (docs/evidence.md#cuda-in-a-sandbox)."""
     done = {"memory": cap_memory(limits["memory"]), "network": no_network()}
     # after the namespaces: entering a user namespace changes credentials, and the kernel then forgets this wish
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
