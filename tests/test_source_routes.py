@@ -32,7 +32,7 @@ def made(version: str, folder: Path, *names: str) -> Path:
 
 @pytest.fixture(scope="module")
 def keras_3(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made("2.20", tmp_path_factory.mktemp("keras3"), "unet", "unet_cf", "mobilenetv2")
+    return made("2.20", tmp_path_factory.mktemp("keras3"), "unet")
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +50,30 @@ def passed(ran: Ran, source: str, way: str | None) -> dict[str, object]:
     return result  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("form", [pytest.param("keras"), *(pytest.param(f, marks=pytest.mark.slow) for f in FORMATS)])
-def test_each_format_of_keras_3_reaches_openvino(envctl: Program, keras_3: Path, form: str) -> None:
-    model = keras_3 / "unet" / FORMATS[form]
-    ran = envctl("run", "--openvino", "2026.4", "--runner", "local", "convert", model, "-o", "out", "--json")
-    result = passed(ran, form, "onnx" if form.startswith("keras") else None)
+def test_a_keras_file_reaches_openvino(envctl: Program, keras_3: Path, tmp_path: Path) -> None:
+    """The default suite's one run of a route: the environment that made the model is the one it passes."""
+    model, pins = keras_3 / "unet" / "model.keras", ("--openvino", "2026.4", "--runner", "local")
+    ran = envctl("run", *pins, "convert", model, "--via", "tensorflow==2.20", "-o", "out", "--json")
+    result = passed(ran, "keras", "onnx")
     assert result["precision"] == "fp32"
+    assert (tmp_path / "out" / "model.openvino.xml").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("engine", [("--openvino", "2026.4"), ("--litert", "2.3")])
+def test_each_format_of_keras_3_reaches_other_engines(
+    envctl: Program, keras_3: Path, form: str, engine: tuple[str, str]
+) -> None:
+    ran = envctl(
+        "run", *engine, "--runner", "local", "convert", keras_3 / "unet" / FORMATS[form], "-o", "out", "--json"
+    )
+    if (engine[0], form) == ("--litert", "graph-def"):
+        assert (ran.code, "no way from graph-def to tflite" in ran.err + ran.out) == (2, True)
+        return
+    direct = engine[0] == "--openvino" and not form.startswith("keras")
+    way = None if direct else {"--openvino": "onnx", "--litert": "tflite"}[engine[0]]
+    assert passed(ran, form, way)["precision"] == "fp32"
 
 
 @pytest.mark.slow
@@ -89,8 +107,8 @@ def operators(model: Path) -> set[str]:
 
 
 @pytest.mark.slow
-def test_a_model_with_channels_first_stays_as_it_is(envctl: Program, keras_3: Path) -> None:
-    model = keras_3 / "unet_cf" / "saved_model"
+def test_a_model_with_channels_first_stays_as_it_is(envctl: Program, tmp_path: Path) -> None:
+    model = made("2.20", tmp_path, "unet_cf") / "unet_cf" / "saved_model"
     result = passed(
         envctl("run", "--ort", "1.31", "--runner", "local", "verify", model, "--json"), "saved-model", "onnx"
     )
