@@ -54,7 +54,7 @@ def test_the_vendors_wheels_are_locked_from_its_index_and_installed(version: str
         made = lock.find_or_make(
             stack(version), read_spec("tensorrt"), PLATFORM, indexes, offline=False, refresh=False, say=[].append
         )
-        environment = LocalRunner().environment(made, indexes, offline=False, say=[].append)
+        environment = LocalRunner().environment(made, indexes, None, offline=False, say=[].append)
     locked = {package.name: package for package in made.packages}
     for name, exact in VENDOR[version]:
         (wheel,) = (vendor.root / "files").glob(f"{name.replace('-', '_')}-*.whl")
