@@ -222,6 +222,12 @@ def measure(bench: Bench) -> None:
             lambda i=install: bench.theirs(i),
             bench.change,
         )  # type: ignore[misc]
+    ready_to_run(bench)
+
+
+def ready_to_run(bench: Bench) -> None:
+    """Row c."""
+    rounds = bench.rounds
     bench.ours()  # brings the wheel that was changed last
     bench.forget_images()  # or the image would be run
     bench.mounted()  # unpacks the wheels
@@ -262,6 +268,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("set", nargs="?", choices=sorted(SETS), default="small")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=("c",), help="that row alone")
     parser.add_argument("--stage", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--import", dest="module", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -272,7 +279,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="envctl-bench-") as folder:
         bench = Bench(given.set, Path(folder), given.rounds)
         try:
-            measure(bench)
+            (ready_to_run if given.only else measure)(bench)
         finally:
             bench.forget_images()
 

@@ -459,7 +459,7 @@ MORE = [(moment, number) for moment, _ in MOMENTS for _, number in MOMENTS if (m
 )
 def test_stopped_half_way(tmp_path: Path, images: list[str], moment: str, number: int) -> None:
     """Nothing goes on, nothing half-made has a final name, and the next build finishes the work."""
-    heavy = os.urandom(1 << 20) * 64
+    heavy = os.urandom(1 << 20) * 128
     order, cache, out = building.order(tmp_path / "order", heavy=heavy), new_cache(tmp_path / "cache"), tmp_path / "out"
     images.append("envctl-test:stopped")
     more = ["-o", f"oci:{out}", *(["--load", "--tag", images[0]] if moment == "loading" else [])]
