@@ -259,7 +259,7 @@ def stage(path: Path, module: str) -> None:
     locked = lock.parse(path.read_text())
     base = image.here(BASE, print)
     made = environment.find_or_stage(locked, base, Indexes(addresses={}), offline=True, say=print)
-    command = ["run", "--rm", "--network", "none", "--read-only", "-v", f"{made.prefix}:/opt/env:ro"]
+    command = ["run", "--rm", "--network", "none", "--read-only", "--tmpfs", "/tmp", "-v", f"{made.prefix}:/opt/env:ro"]
     command += [image.in_docker(BASE, base, print)]
     run([DOCKER, *command, "/opt/env/bin/python", "-c", f"import {module}"])
 
