@@ -90,14 +90,14 @@ def test_each_format_of_keras_2_reaches_other_engines(
 
 
 @pytest.mark.slow
-def test_channels_first_is_made_verified_and_said(envctl: Program, keras_3: Path) -> None:
+def test_channels_first_is_made_verified_and_said(envctl: Program, keras_3: Path, tmp_path: Path) -> None:
     model = keras_3 / "unet" / "model.keras"
     ran = envctl("run", "--ort", "1.31", "--runner", "local", "convert", model, "--layout", "nchw", "-o", "o", "--json")
     result = passed(ran, "keras", "onnx")
     route = result["route"]
     assert route["channels_first"] == ["classes", "image"]  # type: ignore[index]
     assert route["model"]["inputs"] == ["image float32[?,3,32,32]"]  # type: ignore[index]
-    assert "Transpose" not in operators(Path(result["artifacts"][0]))  # type: ignore[index]
+    assert "Transpose" not in operators(tmp_path / result["artifacts"][0])  # type: ignore[index]
 
 
 def operators(model: Path) -> set[str]:
@@ -143,6 +143,7 @@ def test_a_wrong_weight_between_source_and_target_fails(envctl: Program, keras_3
     """The verdict is about the model that was given: another one in its place is seen."""
     ask = ("run", "--ort", "1.31", "--runner", "local")
     made = envctl(*ask, "convert", keras_3 / "unet" / "model.keras", "-o", "out", "--json").json["artifacts"][0]
+    made = tmp_path / made
     ran = envctl(*ask, "verify", made, "--reference", keras_3 / "unet" / "model.keras", "--json")
     assert ran.json["status"] == "passed", ran.err
     other = envctl(*ask, "verify", made, "--reference", keras_3 / "unet" / "saved_model", "--json")
