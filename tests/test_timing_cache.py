@@ -15,12 +15,12 @@ import pytest
 
 from envctl.job import Job, Limits, Result
 from envctl.runner import WORKER
-from envctl.workflow import plans
+from envctl.workflow import built_engines
 from envctl.workflow.ask import Ask
 
 pytestmark = pytest.mark.usefixtures("stand_ins")
 ASK = Ask(task="convert", engine="tensorrt", pins=())
-KEY = plans.Key(
+KEY = built_engines.Key(
     parts={"model": {"m.onnx": "aa"}, "lock": "bb", "options": {"precision": "fp32"}, "host": {"gpu": "8.9"}}
 )
 CODE = """
@@ -54,9 +54,9 @@ def job(folder: Path) -> Job:
 def result(folder: Path, data: bytes) -> Result:
     """What a build left: an engine and its timing cache."""
     (folder / "artifact").mkdir(parents=True)
-    for name, content in (("model.plan", b"plan"), (plans.TIMING, data)):
+    for name, content in (("model.plan", b"plan"), (built_engines.TIMING, data)):
         (folder / "artifact" / name).write_bytes(content)
-    made = tuple(folder / "artifact" / name for name in ("model.plan", plans.TIMING))
+    made = tuple(folder / "artifact" / name for name in ("model.plan", built_engines.TIMING))
     return Result(status="ok", message="", folder=folder, artifacts=made)
 
 
@@ -67,27 +67,27 @@ def no_ci(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_timing_cache_is_taken_from_a_build_and_lent_to_the_next_of_any_model(tmp_path: Path) -> None:
-    left = plans.take_timing(KEY, result(tmp_path / "one", b"timed"), ASK)
+    left = built_engines.take_timing(KEY, result(tmp_path / "one", b"timed"), ASK)
     assert [path.name for path in left.artifacts] == ["model.plan"], "it is nothing for the user's folder"
-    other = plans.Key(parts={**KEY.parts, "model": {"n.onnx": "cc"}})
+    other = built_engines.Key(parts={**KEY.parts, "model": {"n.onnx": "cc"}})
     following = job(tmp_path / "two")
-    plans.lend_timing(other, following, ASK)
-    assert following.options == {"read_only": False, "timing": plans.KNOWN}
-    assert (tmp_path / "two" / plans.KNOWN).read_bytes() == b"timed"
+    built_engines.lend_timing(other, following, ASK)
+    assert following.options == {"read_only": False, "timing": built_engines.KNOWN}
+    assert (tmp_path / "two" / built_engines.KNOWN).read_bytes() == b"timed"
     elsewhere = job(tmp_path / "three")
-    plans.lend_timing(plans.Key(parts={**KEY.parts, "host": {"gpu": "9.0"}}), elsewhere, ASK)
+    built_engines.lend_timing(built_engines.Key(parts={**KEY.parts, "host": {"gpu": "9.0"}}), elsewhere, ASK)
     assert elsewhere.options == {"read_only": False}
 
 
 @pytest.mark.parametrize(("ask", "ci"), [(Ask(task="convert", engine="tensorrt", pins=(), ci=True), ""), (ASK, "true")])
 def test_in_ci_it_is_only_read(ask: Ask, ci: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plans.take_timing(KEY, result(tmp_path / "one", b"first"), ASK)
+    built_engines.take_timing(KEY, result(tmp_path / "one", b"first"), ASK)
     monkeypatch.setenv("CI", ci)
-    plans.take_timing(KEY, result(tmp_path / "two", b"second"), ask)
+    built_engines.take_timing(KEY, result(tmp_path / "two", b"second"), ask)
     following = job(tmp_path / "three")
-    plans.lend_timing(KEY, following, ask)
+    built_engines.lend_timing(KEY, following, ask)
     assert following.options["read_only"] is True
-    assert (tmp_path / "three" / plans.KNOWN).read_bytes() == b"first"
+    assert (tmp_path / "three" / built_engines.KNOWN).read_bytes() == b"first"
 
 
 @pytest.mark.parametrize(

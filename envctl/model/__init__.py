@@ -15,23 +15,28 @@ from envctl.errors import BadInput, Reason
 from envctl.model.beside import WeightsAway, refuse_missing
 from envctl.model.facts import Format, ModelFacts, Signature, Tensor
 
-__all__ = ["Format", "ModelFacts", "Signature", "Tensor", "WeightsAway", "inspect", "read"]
+__all__ = ["Format", "ModelFacts", "Signature", "Tensor", "WeightsAway", "inspect", "read", "whole"]
 
 
 def read(path: Path) -> ModelFacts:
     """The facts of an ONNX model, with its digest; raises `BadInput` that says what the file really is."""
     from envctl.model import onnx_header, sniff
-    from envctl.tree import sha256_of
 
     if _is_folder(path):
         raise BadInput(f"{path} is a folder", do=["give the model file; folders (SavedModel) are not supported yet"])
     sniff.refuse_impostors(path)
     try:
-        facts = onnx_header.read(path)
-        refuse_missing(path, facts.missing)
-        return replace(facts, sha256=sha256_of(path))
+        return whole(onnx_header.read(path))
     except PermissionError as error:
         raise BadInput(f"cannot read {path}", because=[Reason(text=str(error))]) from error
+
+
+def whole(facts: ModelFacts) -> ModelFacts:
+    """The facts of a model file with its digest; raises `WeightsAway` where a file of its weights is not there."""
+    from envctl.tree import sha256_of
+
+    refuse_missing(facts.path, facts.missing)
+    return replace(facts, sha256=sha256_of(facts.path))
 
 
 def inspect(path: Path) -> ModelFacts:

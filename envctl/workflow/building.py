@@ -2,49 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from envctl.host import HostFacts
-from envctl.job import Job, Limits, Result
+from envctl.job import Job, Result
 from envctl.model import ModelFacts
-from envctl.runner import Runner
-from envctl.workflow import deliver, plans, shapes, steps, typed
-from envctl.workflow.ask import Ask
-from envctl.workflow.outcome import Outcome
-from envctl.workflow.prepare import Prepared
+from envctl.workflow import built_engines, deliver, shapes, steps, typed
+from envctl.workflow.work import Work
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Workers:
-    """Where the workers of a conversion run: the engine's environment, runner, the run's folder, the caps on each."""
-
-    prepared: Prepared
-    runner: Runner
-    folder: Path
-    limits: Limits
-
-
-def build(ask: Ask, source: ModelFacts, workers: Workers, host: HostFacts, outcome: Outcome) -> Result:
-    """What the conversion made; engines built for GPUs are kept, and found again by all that they depend on."""
-    outcome.notes += shapes.open_sizes(ask, source)
-    spec = workers.prepared.plan.spec
-    job = _job(ask, source, workers)
+def build(work: Work, source: ModelFacts) -> Result:
+    """What the conversion of `source` made; engines built for GPUs are kept, and found again by all they depend on."""
+    spec, outcome = work.target.plan.spec, work.outcome
+    job = _job(work, source)
     key = None
     if spec.runs_on == "nvidia-gpu":
-        key = plans.key_for(source, workers.prepared, job.options | typed.identity(ask), host)
-    if tools := typed.wanted(ask, source, workers.prepared):
-        outcome.notes += typed.notes(tools, ask, source)
-    result = plans.find(key, job.folder) if key else None
-    result = result or _made(ask, source, workers, job, key, outcome)
-    outcome.results["convert"] = result
+        key = built_engines.key_for(source, work.target, job.options | typed.identity(work.ask), work.host)
+    if spec.ahead_of_time:  # what it builds is for these sizes and no others
+        outcome.notes += shapes.open_sizes(work.ask, source)
+    if tools := typed.wanted(work.ask, source, work.target):
+        outcome.notes += typed.notes(tools, work.ask, source)
+    result = built_engines.find(key, job.folder) if key else None
+    outcome.results["convert"] = result = result or _made(work, source, job, key)
     return result
 
 
-def _job(ask: Ask, source: ModelFacts, workers: Workers) -> Job:
+def _job(work: Work, source: ModelFacts) -> Job:
     """The job of the conversion, from the model itself."""
-    prepared, folder = workers.prepared, workers.folder / "convert"
-    job = steps.job(folder, "convert", prepared, source.path, source.files()[1:], ask, workers.limits)
+    ask, prepared = work.ask, work.target
+    job = steps.job(work.folder / "convert", "convert", prepared, source.path, source.files()[1:], ask, work.limits)
     by_types = typed.wanted(ask, source, prepared) is not None
     job.options.update(
         declared={it.name: it.dtype for it in source.inputs},
@@ -52,20 +38,18 @@ def _job(ask: Ask, source: ModelFacts, workers: Workers) -> Job:
         by_flag=not by_types and ask.precision not in (None, "fp32", source.precision()),
     )
     if source.external:
-        job.options["data"] = f"{deliver.stem(source, prepared.plan.spec)}.data"
+        job.options["data"] = f"{deliver.stem(work.source, prepared.plan.spec)}.data"
     return job
 
 
-def _made(ask: Ask, source: ModelFacts, workers: Workers, job: Job, key: plans.Key | None, outcome: Outcome) -> Result:
+def _made(work: Work, source: ModelFacts, job: Job, key: built_engines.Key | None) -> Result:
     """Run the conversion, after the step that writes the types where there is one."""
-    if tools := typed.wanted(ask, source, workers.prepared):
-        there = workers.folder / "types"
-        made = typed.make(tools, there, workers.prepared, source, ask, workers.limits, workers.runner, outcome)
-        files: list[Path] = [path.resolve() for path in made.files()]
+    if tools := typed.wanted(work.ask, source, work.target):
+        files: list[Path] = [path.resolve() for path in typed.make(work, tools, source).files()]
         job = replace(job, source=files[0], companions=tuple(files[1:]))
     if key is None:
-        return steps.run(job, workers.prepared, workers.runner)
-    plans.lend_timing(key, job, ask)
-    result = plans.take_timing(key, steps.run(job, workers.prepared, workers.runner), ask)
-    plans.keep(key, result)
+        return steps.run(job, work.target, work.runner)
+    built_engines.lend_timing(key, job, work.ask)
+    result = built_engines.take_timing(key, steps.run(job, work.target, work.runner), work.ask)
+    built_engines.keep(key, result)
     return result

@@ -119,7 +119,7 @@ def _awaited(work: Work) -> Path:
 def _made(work: Work) -> Path:
     """The model that the target runs, once it is there."""
     if work.target.plan.spec.converts:
-        return _convert(work).artifacts[0]
+        return building.build(work, route.passed(work).model).artifacts[0]
     return route.passed(work).model.path
 
 
@@ -137,11 +137,6 @@ def _finish_target(work: Work, target: Target, feeds: Mapping[str, Array]) -> di
     return route.turn(steps.read_outputs(result), passed.channels_first, route.TO_NHWC)
 
 
-def _convert(work: Work) -> Result:
-    workers = building.Workers(prepared=work.target, runner=work.runner, folder=work.folder, limits=work.limits)
-    return building.build(work.ask, route.passed(work).model, workers, work.host, work.outcome)
-
-
 def _only_convert(work: Work, listener: Listener) -> None:
     listener.say(f"{work.target.plan.title} converts")
     with _timed(work, "workers"):
@@ -151,7 +146,7 @@ def _only_convert(work: Work, listener: Listener) -> None:
     if result and "precision" in result.read_back and spec.runs_on == "nvidia-gpu":
         source = route.passed(work).model
         work.outcome.precision = steps.precision_that_ran(result, None, work.ask, source)
-    if executes(spec, work.host) or spec.runs_on == "cpu" or not work.ask.verify:
+    if executes(spec, work.host) or not work.ask.verify:
         work.outcome.status, work.outcome.note = "converted", "not verified, as asked (--no-verify)"
         return
     work.outcome.status = "built"

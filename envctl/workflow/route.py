@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from packaging.version import Version
 
 from envctl.errors import JobFailed, Reason
-from envctl.job import Result
+from envctl.job import Job, Result
 from envctl.matrix import Matrix
 from envctl.model import ModelFacts, Tensor
 from envctl.request import Known, Pin
 from envctl.routes import Route
 from envctl.runner import Runner
 from envctl.versions import Condition
-from envctl.workflow import intermediate, steps
+from envctl.workflow import kept, steps
 from envctl.workflow.ask import Ask
 from envctl.workflow.plan import Plan, plan
 from envctl.workflow.prepare import Prepared
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 FOLDER = "route"
+KIND = "converted"  # in the cache
 HIGHEST = 40  # opset that is looked at; the newest there is in 2026 is 26
 TO_NCHW, TO_NHWC = (0, 3, 1, 2), (0, 2, 3, 1)
 
@@ -118,13 +119,21 @@ def _pass(work: Work, route: Route, prepared: Prepared) -> Passed:
     if route.writer:
         job.options["opset"] = prepared.plan.stack.version("opset")
     job = replace(job, adapter=route.adapter)
-    name = intermediate.key(job, prepared, work.source.sha256)
-    found = intermediate.fetch(name, job.folder)
+    parts = _depends_on(job, prepared, work.source)
+    name = kept.name_of(parts)
+    found = kept.find(KIND, name, job.folder)
     work.outcome.results[FOLDER] = result = found or steps.run(job, prepared, work.runner)
     made = checked(work.source, route, result)
     if not found:
-        intermediate.keep(name, job.folder)
+        kept.keep(KIND, name, parts, result)
     return replace(made, kept=found is not None)
+
+
+def _depends_on(job: Job, prepared: Prepared, source: ModelFacts) -> dict[str, Any]:
+    """Everything that the route's model depends on; a job's threads decide when it ends, not what it makes."""
+    options = {name: value for name, value in job.options.items() if name != "threads"}
+    lock = prepared.environment.lock.digest
+    return {"source": source.sha256, "lock": lock, "adapter": job.adapter, "options": options}
 
 
 def checked(source: ModelFacts, route: Route, result: Result) -> Passed:

@@ -16,7 +16,7 @@ def read_source(path: Path) -> ModelFacts:
     """The facts of a model; raises `BadInput` for what is none, and where its inputs or outputs cannot be told."""
     facts = model.inspect(path)
     if facts.format == "onnx":
-        return model.read(path)
+        return model.whole(facts)
     if facts.ambiguous:
         do = [f"name them when you export it; envctl inspect {path} shows the candidates"]
         raise BadInput(f"{path} does not say which its {' and '.join(facts.ambiguous)} are", do=do)

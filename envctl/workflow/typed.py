@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from envctl import model
 from envctl.errors import BadInput, JobFailed, Reason
-from envctl.job import Limits
 from envctl.model import ModelFacts
 from envctl.recipe import GraphTypes
-from envctl.runner import Runner
 from envctl.tree import sha256_of
 from envctl.verify import inputs
 from envctl.workflow import quantised, steps
@@ -25,9 +23,11 @@ from envctl.workflow.prepare import Prepared
 if TYPE_CHECKING:
     import numpy as np
 
+    from envctl.workflow.work import Work
+
     Array = np.ndarray[Any, np.dtype[Any]]
 
-ADAPTER = "graph_types"
+ADAPTER, FOLDER = "graph_types", "types"
 APART = 1_000_003  # the seed of calibration samples, so that they are others than those which are judged
 
 
@@ -59,19 +59,16 @@ def check(ask: Ask, facts: ModelFacts, symmetric: str, title: str) -> None:
         calibration(ask, facts)
 
 
-def make(
-    tools: GraphTypes, folder: Path, prepared: Prepared, facts: ModelFacts, ask: Ask, caps: Limits, runner: Runner,
-    outcome: Outcome,
-) -> ModelFacts:  # fmt: skip
+def make(work: Work, tools: GraphTypes, facts: ModelFacts) -> ModelFacts:
     """The model with the types written into it, checked: its header must state the precision that was asked for."""
-    job = steps.job(folder, "convert", prepared, facts.path, facts.files()[1:], ask, caps)
+    ask, folder = work.ask, work.folder / FOLDER
+    job = steps.job(folder, "convert", work.target, facts.path, facts.files()[1:], ask, work.limits)
     job.options.update(keep_float32=list(tools.keep_float32))
     if ask.precision == "int8":
         feeds = calibration(ask, facts)
         steps.write_inputs(folder, feeds)
         job.options.update(calibration=list(feeds))
-    result = steps.run(replace(job, adapter=ADAPTER), prepared, runner)
-    outcome.results["types"] = result
+    work.outcome.results[FOLDER] = result = steps.run(replace(job, adapter=ADAPTER), work.target, work.runner)
     made = model.read(result.artifacts[0])
     if made.precision() != ask.precision:
         because = [Reason(text=f"the graph that came out is {made.precision()}", source=str(result.artifacts[0]))]

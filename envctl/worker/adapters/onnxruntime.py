@@ -59,7 +59,7 @@ def start(source, chosen, options):
     except Exception as error:
         raise translated(error) from error
     if session.get_providers() != wanted:
-        what = "asked for %s, got %s; worker.log says why" % (" ".join(wanted), " ".join(session.get_providers()))
+        what = "%s did not start, only %s did" % (wanted[0], " ".join(session.get_providers()))
         raise StepFailed("no-device", what)
     return session
 

@@ -7,11 +7,8 @@ same things without the model.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +17,12 @@ from envctl import __version__
 from envctl.host import HostFacts
 from envctl.job import Job, Result
 from envctl.model import ModelFacts
-from envctl.tree import cache_root, canonical_json, disk_errors, sha256_of, touch
+from envctl.tree import cache_root, disk_errors, sha256_of, touch
+from envctl.workflow import kept
 from envctl.workflow.ask import Ask
 from envctl.workflow.prepare import Prepared
 
-NOTE, TIMING, KNOWN = "plan.json", "model.timing", "known.timing"
+KIND, TIMING, KNOWN = "plans", "model.timing", "known.timing"
 HOST = ("gpu", "driver", "arch")
 
 
@@ -37,16 +35,12 @@ class Key:
     @property
     def built(self) -> str:
         """The name of the engine's folder in the cache."""
-        return _digest(self.parts)
+        return kept.name_of(self.parts)
 
     @property
     def timed(self) -> str:
         """The name of the timing cache's folder."""
-        return _digest({name: value for name, value in self.parts.items() if name not in ("model", "options")})
-
-
-def _digest(parts: dict[str, Any]) -> str:
-    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+        return kept.name_of({name: value for name, value in self.parts.items() if name not in ("model", "options")})
 
 
 def key_for(facts: ModelFacts, prepared: Prepared, options: dict[str, Any], host: HostFacts) -> Key:
@@ -70,54 +64,15 @@ def _names(host: HostFacts) -> list[str]:
 
 
 def find(key: Key, folder: Path) -> Result | None:
-    """The kept result with its files copied into a job's folder; None when there is none, or it is not whole."""
-    kept = cache_root() / "plans" / key.built
-    try:
-        told = json.loads((kept / NOTE).read_text(encoding="utf-8"))
-        whole = all(sha256_of(kept / name) == digest for name, digest in told["files"].items())
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        whole = False
-    if not whole:
-        shutil.rmtree(kept, ignore_errors=True)
-        return None
-    with disk_errors(folder):
-        (folder / "artifact").mkdir(parents=True, exist_ok=True)
-        for name in told["files"]:
-            shutil.copyfile(kept / name, folder / "artifact" / name)
-    touch(kept)
-    return Result(
-        status="ok",
-        message="",
-        folder=folder,
-        artifacts=tuple(folder / "artifact" / name for name in told["files"]),
-        versions=told["versions"],
-        read_back={**told["read_back"], "from": f"the cache of built engines ({key.built[:12]})"},
-        sandbox=told["sandbox"],
-    )
+    """The kept engine in a job's folder; None when there is none, or it is not whole."""
+    found = kept.find(KIND, key.built, folder)
+    told = {"from": f"the cache of built engines ({key.built[:12]})"}
+    return replace(found, read_back=found.read_back | told) if found else None
 
 
 def keep(key: Key, result: Result) -> None:
-    """Keep a build under its key; whoever makes the same one at the same time wins or loses, and both are right."""
-    root = cache_root() / "plans"
-    with disk_errors(root):
-        root.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=root))
-        try:
-            for made in result.artifacts:
-                shutil.copyfile(made, partial / made.name)
-            note = {
-                "key": key.parts,
-                "files": {made.name: sha256_of(made) for made in result.artifacts},
-                "versions": result.versions,
-                "read_back": result.read_back,
-                "sandbox": result.sandbox,
-            }
-            (partial / NOTE).write_text(canonical_json(note), encoding="utf-8")
-            partial.chmod(0o755)
-            if not (root / key.built).exists():
-                partial.replace(root / key.built)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+    """Keep a build under its key."""
+    kept.keep(KIND, key.built, key.parts, result)
 
 
 def in_ci(ask: Ask) -> bool:
@@ -127,15 +82,15 @@ def in_ci(ask: Ask) -> bool:
 
 def lend_timing(key: Key, job: Job, ask: Ask) -> None:
     """Give a build the timing cache of its kind, where one was kept."""
-    kept = cache_root() / "timing" / key.timed / TIMING
+    there = cache_root() / "timing" / key.timed / TIMING
     job.options["read_only"] = in_ci(ask)
-    if kept.is_file():
+    if there.is_file():
         with disk_errors(job.folder):
             job.folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(kept, job.folder / KNOWN)
+            shutil.copyfile(there, job.folder / KNOWN)
             (job.folder / KNOWN).chmod(0o644)
         job.options["timing"] = KNOWN
-        touch(kept.parent)
+        touch(there.parent)
 
 
 def take_timing(key: Key, result: Result, ask: Ask) -> Result:
