@@ -1,5 +1,5 @@
 """Work on a GPU as far as a machine without one can tell: the sandbox's two exceptions, tried for real; what is read
-back of providers and libraries, from a real profile and a real memory map; the request to Docker. The rest: docs/gpu.md"""
+back of providers and libraries from a real profile and memory map; the request to Docker (more: docs/gpu.md)."""
 
 from __future__ import annotations
 
