@@ -36,7 +36,8 @@ else:
 
 BASES = "base"
 CONFORMANCE = "conformance"
-NO_ENGINES = (BASES, "licences", "routes", CONFORMANCE)  # files in images/ that are about something else
+SAMPLES = "samples"
+NO_ENGINES = (BASES, "licences", "routes", CONFORMANCE, SAMPLES)  # files in images/ that are about something else
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -208,6 +209,11 @@ def node_tests() -> NodeTests:
     table = _load(payload("images") / f"{CONFORMANCE}.toml")
     names = ("distribution", "version", "python", "folder", "rtol", "atol")
     return NodeTests(**{name: table[name] for name in names})
+
+
+def sample_packages() -> Packages:
+    """The distributions that read samples (images/samples.toml)."""
+    return Packages(requirements=tuple(_load(payload("images") / f"{SAMPLES}.toml")["requirements"]), index={})
 
 
 def bases() -> list[Base]:
