@@ -49,7 +49,7 @@ def random_pixels(seed: int, *shape: int) -> Pixels:
 
 
 @pytest.fixture
-def reader(cache: Path) -> Environment:
+def reader() -> Environment:
     """The environment that reads samples, as a run makes it."""
     ask = Ask(task="verify", engine="onnxruntime", pins=())
     return environment("3.11", None, ask, host.read_host(), LocalRunner(), Mute().say)
