@@ -186,9 +186,17 @@ def digests(arrays: Mapping[str, Array]) -> list[str]:
     return [hashlib.sha256(each).hexdigest() for each in joined]
 
 
-def shared(judged: Mapping[str, Array], calibrated: Mapping[str, Array]) -> int:
-    """How many of the samples that are judged were calibrated on."""
-    return len(set(digests(judged)) & set(digests(calibrated)))
+def shared(judged: Mapping[str, Array], calibrated: Mapping[str, Array]) -> tuple[int, int]:
+    """How many of the samples that are judged were calibrated on, of how many: those of a batch count one by one."""
+    one, other = (digests(rows(arrays)) for arrays in (judged, calibrated))
+    return len(set(one) & set(other)), len(one)
+
+
+def rows(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """The arrays [samples, batch, ...] with the two axes in one, where those of all inputs are alike."""
+    alike = len({array.shape[:2] for array in arrays.values()}) == 1
+    flat = alike and all(array.ndim > 2 for array in arrays.values())
+    return {name: array.reshape(-1, *array.shape[2:]) if flat else array for name, array in arrays.items()}
 
 
 def identity(arrays: Mapping[str, Array]) -> str:

@@ -177,7 +177,9 @@ def test_a_toml_file_says_the_same_as_words(tmp_path: Path) -> None:
 def test_samples_that_are_shared_are_counted_whatever_lies_between() -> None:
     calibrated = {"x": np.arange(12.0).reshape(4, 3), "y": np.arange(4)}
     judged = {"y": np.array([9, 2, 3]), "x": np.arange(3.0, 12.0).reshape(3, 3)}
-    assert samples.shared(judged, calibrated) == 2
+    assert samples.shared(judged, calibrated) == (2, 3)
+    images = np.arange(16.0).reshape(4, 1, 4)
+    assert samples.shared({"x": images}, {"x": images[1:3].reshape(1, 2, 4)}) == (2, 4)
     assert samples.identity(calibrated) != samples.identity({**calibrated, "y": np.arange(4)[::-1]})
 
 

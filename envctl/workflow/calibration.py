@@ -77,9 +77,8 @@ def _notes(work: Work, found: Samples) -> list[str]:
     if work.ask.task == "convert" and not work.ask.verify:
         return said
     judged = make_feeds(work.ask, work.source, Outcome(task=work.ask.task))
-    shared = samples.shared(judged, found.arrays)
+    shared, of_all = samples.shared(judged, found.arrays)
     if shared:
-        of_all = len(next(iter(judged.values())))
         said.append(
             f"warning: {shared} of the {of_all} samples that the result is judged on were calibrated on: "
             "the verdict is better than the model"

@@ -130,9 +130,20 @@ def plan_target(matrix: Matrix, ask: Ask, known: dict[str, Known], runner: Runne
         found = plan(matrix, ask.engine, pins, known, runner, measured)
         tools = _tools(found, ask, model)
     if tools is None:
+        _check_way(found, ask, model)
         return found
     spec = found.spec.with_tools(tools)
     return replace(found, spec=spec, packages=spec.packages(found.stack))
+
+
+def _check_way(found: Plan, ask: Ask, model: ModelFacts | None) -> None:
+    """Raise where other releases come to the precision by types in the graph, and this one has no way to it."""
+    rows = [row for row in found.spec.graph_types if ask.precision in row.precisions]
+    if not rows or found.spec.runs_on != "cpu" or (model and model.precision() == ask.precision):
+        return
+    because = [Reason(text=f"releases {row.when} can, by a step before", source=row.source) for row in rows]
+    do = [f"--{found.spec.option} {rows[0].when.partition('=')[2].partition(',')[0]} or newer"]
+    raise NoStack(f"{found.title} has no way to {ask.precision} here", because=because, do=do)
 
 
 def _tools(found: Plan, ask: Ask, model: ModelFacts | None) -> GraphTypes | None:
