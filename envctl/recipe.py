@@ -74,6 +74,25 @@ class Refusal:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Provider:
+    """Another way in which an engine's releases `when` execute, by its name: `why` others cannot, what comes `also`
+    from the matrix and which packages it needs more, and the adapter and kind of machine where these are others."""
+
+    name: str
+    title: str
+    when: str
+    why: str
+    source: str
+    adapter: str = ""
+    runs_on: str = ""
+    converts: bool | None = None
+    also: tuple[str, ...] = ()
+    features: frozenset[str] = frozenset()
+    requirements: tuple[str, ...] = ()
+    index: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Ends:
     """The element types that a model's inputs and outputs can have with an engine, and what says so."""
 
@@ -129,6 +148,12 @@ def read_graph_types(table: dict[str, Any]) -> GraphTypes:
         also=tuple(table.get("also", ())),
         alone=dict(table.get("alone", {})),
     )
+
+
+def read_provider(table: dict[str, Any]) -> Provider:
+    """One `[[providers]]`."""
+    lists = {name: tuple(table.get(name, ())) for name in ("also", "requirements")}
+    return Provider(**{**table, **lists, "features": frozenset(table.get("features", ()))})
 
 
 def read_ends(table: dict[str, Any]) -> Ends:

@@ -26,7 +26,7 @@ class Ask:
     leads to the engine), `opset` what shall be written ("": the highest that both know), `layout` "nchw" for channels
     first. `ranges` are the least, usual and largest shapes of inputs; the usual one stands in `shapes` too.
     `calibration` is a place of samples (envctl/samples.py), `preprocess` what images there go through. With `ci`
-    nothing that a later run would build upon is changed.
+    nothing that a later run would build upon is changed. `provider` is another way to execute than the engine's own.
     """
 
     task: Task
@@ -46,6 +46,7 @@ class Ask:
     preprocess: str = ""
     ci: bool = False
     gpu: str | None = None
+    provider: str = ""
     threads: int = 0
     memory: int | None = None
     seconds: int = 1800

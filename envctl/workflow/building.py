@@ -35,6 +35,7 @@ def _job(work: Work, source: ModelFacts) -> Job:
     job = steps.job(work.folder / "convert", "convert", prepared, source.path, source.files()[1:], ask, work.limits)
     by_types = typed.wanted(ask, source, prepared) is not None
     job.options.update(
+        format=source.format,
         declared={it.name: it.dtype for it in source.inputs},
         may_cast=ask.precision == "fp32",  # said in so many words: float64 may become that
         by_flag=not by_types and ask.precision not in (None, "fp32", source.precision()),
