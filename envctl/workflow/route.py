@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packaging.version import Version
 
 from envctl.errors import JobFailed, Reason
-from envctl.job import Job, Result
+from envctl.job import Job, Limits, Result
 from envctl.matrix import Matrix
 from envctl.model import ModelFacts, Tensor
 from envctl.request import Known, Pin
@@ -114,11 +115,7 @@ def passed(work: Work) -> Passed:
 
 
 def _pass(work: Work, route: Route, prepared: Prepared) -> Passed:
-    job = steps.job(work.folder / FOLDER, "convert", prepared, work.source.path, [], work.ask, work.limits)
-    job.options.update(source_options(work.source), to=route.to, nchw=work.ask.layout == "nchw")
-    if route.writer:
-        job.options["opset"] = prepared.plan.stack.version("opset")
-    job = replace(job, adapter=route.adapter)
+    job = _job(work.ask, work.source, route, prepared, work.folder, work.limits)
     parts = _depends_on(job, prepared, work.source)
     if route.quantises and calibration.needed(work.ask, work.source):
         parts |= calibration.identity(work)
@@ -132,6 +129,20 @@ def _pass(work: Work, route: Route, prepared: Prepared) -> Passed:
     if not found:
         kept.keep(KIND, name, parts, result)
     return replace(made, kept=found is not None)
+
+
+def _job(ask: Ask, source: ModelFacts, route: Route, prepared: Prepared, folder: Path, limits: Limits) -> Job:
+    job = steps.job(folder / FOLDER, "convert", prepared, source.path, [], ask, limits)
+    job.options.update(source_options(source), to=route.to, nchw=ask.layout == "nchw")
+    if route.writer:
+        job.options["opset"] = prepared.plan.stack.version("opset")
+    return replace(job, adapter=route.adapter)
+
+
+def made_before(ask: Ask, source: ModelFacts, route: Route, prepared: Prepared) -> bool:
+    """Whether what the route makes is kept from an earlier run; nothing is touched."""
+    job = _job(ask, source, route, prepared, Path(), Limits(memory=0, seconds=0))
+    return kept.has(KIND, kept.name_of(_depends_on(job, prepared, source)))
 
 
 def _depends_on(job: Job, prepared: Prepared, source: ModelFacts) -> dict[str, Any]:
