@@ -1,4 +1,4 @@
-"""`envctl run … --plan` says what would be done and does nothing. `python3 -m tests.test_run_plan`: the golden file anew."""
+"""`envctl run … --plan` says what would be done and does nothing. The golden file: `python3 -m tests.test_run_plan`."""
 
 from __future__ import annotations
 
