@@ -19,6 +19,7 @@ COMMANDS = {
     "lock": "Lock environments: stack, base and every package with its hash, in one file.",
     "matrix": "Show and check the facts that envctl knows.",
     "conformance": "Run ONNX's node tests through an engine, and count what it does by operator.",
+    "cdi": "Write how containers are given this machine's NVIDIA GPUs, without NVIDIA's toolkit.",
     "explain": "Find the cause of an error in a log, with its fix.",
     "build": "Make the image of an environment: the same bits everywhere.",
     "verify-image": "Prove that an image is the one that a lock describes, or name the first difference.",
