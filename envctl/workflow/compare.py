@@ -94,6 +94,8 @@ def compare(wanted: Comparison, listener: Listener, probes: host_module.Probes) 
     assert wanted.base.model
     facts = read_source(wanted.base.model)
     found = wishes(wanted.matrix, wanted.base, facts)
+    if wanted.kind == "bench" and len(found) > 1:
+        raise BadInput(f"bench measures one cell, and that are {len(found)}", do=["several: envctl compare"])
     if wanted.output:
         _check_output(wanted.output)
     before = reading.load(wanted.resume) if wanted.resume else None
