@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from envctl.cli.measured import numbers
 from envctl.cli.versions_said import listed, versions
 from envctl.errors import BadInput
 from envctl.model import ModelFacts, Tensor
@@ -110,3 +111,13 @@ def test_the_command_of_a_cell_names_what_was_found() -> None:
     words = "envctl bench m.onnx --ort 1.31.1 --precision fp16 --batch 8 --threads 2 --colocate 3 --seed 7"
     assert command(wish, "1.31.1", ("--seed", "7")) == words
     assert shlex.split(command(wish, None, ()))[3:5] == ["--ort", "1.31"]
+
+
+@pytest.mark.parametrize(("text", "least"), [("0", 1), ("x", 0), ("1,,2", 0), ("-1", 0), ("²", 0), ("9" * 30, 0)])
+def test_numbers_that_are_none_are_named(text: str, least: int) -> None:
+    with pytest.raises(BadInput, match="--batch"):
+        numbers("--batch", text, least)
+
+
+def test_numbers_are_lists() -> None:
+    assert (numbers("--batch", "1, 8,16", 1), numbers("--batch", "", 1)) == ((1, 8, 16), ())

@@ -111,7 +111,7 @@ def test_what_fails_in_the_search_keeps_its_latencies() -> None:
 
 
 def test_every_worker_is_ended_when_all_is_interrupted() -> None:
-    def interrupted(number: int) -> float:
+    def interrupted(_: int) -> float:
         raise KeyboardInterrupt
 
     a, b = cells([], a=steady, b=interrupted)

@@ -65,13 +65,14 @@ def _matrix(given: dict[str, Any]) -> Matrix:
     return Matrix(
         engines=tuple(_engines(given["pinned"], given["pin"])),
         precisions=tuple(cast("list[Precision]", precisions)) or (None,),
-        batches=_numbers("--batch", given["batch"], 1),
-        threads=_numbers("--threads", given["threads"], 0) or (0,),
+        batches=numbers("--batch", given["batch"], 1),
+        threads=numbers("--threads", given["threads"], 0) or (0,),
         colocate=given["colocate"],
     )
 
 
-def _numbers(option: str, text: str, least: int) -> tuple[int, ...]:
+def numbers(option: str, text: str, least: int) -> tuple[int, ...]:
+    """The whole numbers of a list such as `1,8`; none of an empty text."""
     words = [word.strip() for word in text.split(",")] if text else []
     if not all(word.isascii() and word.isdigit() and least <= int(word) <= 1 << 20 for word in words):
         raise BadInput(
