@@ -3,6 +3,7 @@
 API: https://onnxruntime.ai/docs/api/python/api_summary.html, https://onnxruntime.ai/docs/execution-providers/
 """
 
+import functools
 import json
 import os
 
@@ -148,6 +149,14 @@ class Session:
             if must_own(self.options):
                 placement.check(self.placed, must_own(self.options), self.options.get("allow_fallback"))
         return answers
+
+    def prepared(self, feed):
+        """The library's own call, with nothing of ours around it."""
+        return functools.partial(self.session.run, None, feed)
+
+    def lanes(self, feed, count):
+        """One session takes several callers: its threads are shared."""
+        return [self.prepared(feed)] * count
 
     def read_back(self):
         """ONNX Runtime computes in the types of the graph: the precision is read from the file, not asked here."""
