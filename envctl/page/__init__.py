@@ -1,0 +1,7 @@
+"""What a comparison looks like: on the terminal, as CSV, as Markdown, as one page. Pure functions of the document."""
+
+from envctl.page.plain import csv, markdown
+from envctl.page.terminal import table
+from envctl.page.web import html
+
+__all__ = ["csv", "html", "markdown", "table"]
