@@ -5,11 +5,19 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from envctl.bench.document import Document
+from envctl.bench.reading import from_data
+
 ROUNDS = 5
 KEPT = 120
 
 
-def document() -> dict[str, Any]:
+def document() -> Document:
+    """The sample as the program reads it."""
+    return from_data(sample())
+
+
+def sample() -> dict[str, Any]:
     """A comparison with passing, failing, refused, dying and hanging cells, two batches, and an unstable one."""
     cells = [
         passed("openvino", "OpenVINO", "2026.4.1", "fp32", 1, 1.9e-3, 1.4e-7, 1, peak=212, per_s=1010),
@@ -52,6 +60,7 @@ def document() -> dict[str, Any]:
         },
         "settings": {
             "rounds": ROUNDS,
+            "seconds": 0.5,
             "seed": 0,
             "samples": 16,
             "batch": [1, 8],
@@ -63,6 +72,7 @@ def document() -> dict[str, Any]:
         "noise": {
             "load_before": 0.12,
             "foreign_cpu": 0.034,
+            "stolen": 0.001,
             "frequency": None,
             "notes": ["the CPU's frequency cannot be read on this machine"],
         },
@@ -82,10 +92,21 @@ def passed(
     cell = _cell(engine, title, version, precision, batch)
     return cell | {
         "status": "passed",
-        "verdict": {"passed": True, "tolerance": _tolerance(precision), "outputs": [_output(error, None)]},
+        "verdict": {
+            "passed": True,
+            "status": "passed",
+            "reasons": [],
+            "tolerance": _tolerance(precision),
+            "outputs": [_output(error, None)],
+        },
         "load": {"import_s": 0.05 + 0.03 * seed, "load_s": 0.02 * seed},
         "latency": {
             "samples": samples,
+            "count": 2000,
+            "steady": ROUNDS,
+            "dropped": 3,
+            "mean": sum(samples) / KEPT,
+            "because": "the rounds did not come to agree" if unstable else "",
             "min": ordered[0],
             "median": ordered[KEPT // 2],
             "p90": ordered[KEPT * 9 // 10],
@@ -118,7 +139,13 @@ def failed(*what: Any, **more: Any) -> dict[str, Any]:
     outputs = [_output(error, heat), _output(error / 900, None) | {"name": "features", "shape": [1, 512]}]
     return cell | {
         "status": "failed",
-        "verdict": {"passed": False, "tolerance": _tolerance("int8"), "outputs": outputs},
+        "verdict": {
+            "passed": False,
+            "status": "failed",
+            "reasons": [],
+            "tolerance": _tolerance("int8"),
+            "outputs": outputs,
+        },
         "reason": {
             "what": "output: worst cosine 0.713000 < 0.85",
             "because": [{"text": "top-1 agreement 0.8125 < 0.98", "source": "verify"}],
@@ -173,7 +200,6 @@ def hash_of(name: str) -> int:
 def _tolerance(precision: str) -> dict[str, Any]:
     loose = precision == "int8"
     return {
-        "precision": precision,
         "max_abs": None if loose else 1e-4 if precision == "fp32" else 2e-2,
         "p999_abs": None if loose else 2e-5 if precision == "fp32" else 1.5e-2,
         "cosine": 0.85 if loose else 0.99999,

@@ -13,12 +13,11 @@ Figure = Callable[[Row], "float | None"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bar:
-    """A cell's bar: a full part that ends at `full`, a hatched one from `hatched_from` to `hatched`, in percent."""
+    """A cell's bar: filled up to `full`, hatched from there to `whole`, in percent."""
 
     row: Row
     full: float
-    hatched_from: float
-    hatched: float
+    whole: float
     text: str
 
 
@@ -35,20 +34,31 @@ class Panel:
 def panels(rows: tuple[Row, ...]) -> tuple[Panel, ...]:
     """A panel for each figure that any cell has."""
     found = (
-        _panel(rows, "Memory of the process", "steady", "at its peak", lambda r: r.steady or 0, lambda r: r.memory, size),
-        _panel(rows, "Throughput", "inferences a second", "", lambda r: r.throughput, lambda r: r.throughput, _rate),
-        _panel(rows, "From start to loaded engine", "import", "engine load", lambda r: r.imported or 0, lambda r: r.load, seconds),
-        _panel(rows, "Artifact on disk", "size", "", lambda r: r.artifact, lambda r: r.artifact, size),
-        _panel(rows, "Environment on disk", "size", "", lambda r: r.environment, lambda r: r.environment, size),
-    )  # fmt: skip
+        _panel(rows, "Memory of the process", ("steady", "more at its peak"), _steady, lambda row: row.memory, size),
+        _panel(rows, "Throughput", ("", ""), lambda row: row.throughput, lambda row: row.throughput, _rate),
+        _panel(rows, "Time to load", ("import", "model"), _imported, lambda row: row.load, seconds),
+        _panel(rows, "Artifact on disk", ("", ""), lambda row: row.size, lambda row: row.size, size),
+        _panel(rows, "Environment on disk", ("", ""), _environment, _environment, size),
+    )
     return tuple(panel for panel in found if panel.bars)
+
+
+def _steady(row: Row) -> float | None:
+    return row.cell.memory.steady if row.cell.memory else None
+
+
+def _imported(row: Row) -> float | None:
+    return row.cell.load.import_s if row.cell.load else None
+
+
+def _environment(row: Row) -> float | None:
+    return row.cell.size.environment if row.cell.size else None
 
 
 def _panel(
     rows: tuple[Row, ...],
     title: str,
-    full: str,
-    hatched: str,
+    parts: tuple[str, str],
     inner: Figure,
     whole: Figure,
     words: Callable[[float], str],
@@ -56,16 +66,14 @@ def _panel(
     known = [(row, inner(row) or 0.0, value) for row in rows if (value := whole(row)) is not None]
     longest = max((value for _, _, value in known), default=0.0) or 1.0
     bars = tuple(
-        Bar(
-            row=row,
-            full=round(min(part, value) / longest * 100, 2),
-            hatched_from=round(min(part, value) / longest * 100, 2),
-            hatched=round(value / longest * 100, 2),
-            text=words(value),
-        )
+        Bar(row=row, full=_share(min(part, value), longest), whole=_share(value, longest), text=words(value))
         for row, part, value in known
     )
-    return Panel(title=title, full=full, hatched=hatched, bars=bars)
+    return Panel(title=title, full=parts[0], hatched=parts[1], bars=bars)
+
+
+def _share(value: float, longest: float) -> float:
+    return round(value / longest * 100, 2)
 
 
 def _rate(value: float) -> str:

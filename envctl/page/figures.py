@@ -63,14 +63,14 @@ def shown(column: Column, rows: Iterable[Row]) -> list[str]:
 
 
 def best(rows: Iterable[Row], column: Column) -> frozenset[int]:
-    """The numbers of the cells with the best figure among those that passed and did the same work; nobody is the best
-    of one."""
+    """The numbers of the cells with the best figure among those that passed and did the same work; where all
+    are alike, or there is one only, nobody is the best."""
     groups: dict[tuple[int, int, int], list[tuple[float, int]]] = {}
     for row in rows:
         value = column.value(row)
         if row.passed and value is not None:
             groups.setdefault(row.group, []).append((-value if column.up else value, row.number))
-    firsts = ((min(found)[0], found) for found in groups.values() if len(found) > 1)
+    firsts = ((min(found)[0], found) for found in groups.values() if min(found)[0] < max(found)[0])
     return frozenset(number for first, found in firsts for value, number in found if value == first)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
-from typing import Any
+from math import isfinite, isnan
 
+from envctl.bench import document
+from envctl.bench.document import Cell
 from envctl.page.figures import error_text
-from envctl.page.rows import number_of, printable
+from envctl.page.rows import printable
 
 STEPS, WORST = 9, 5
 MOST_ROWS, MOST_COLS = 48, 96
@@ -17,7 +18,7 @@ Grid = list[list[float]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Heat:
-    """A map: a path for each step (its squares), one for what is no number, the worst places and what the steps mean."""
+    """A map: a path for each step (its squares), one for what is no number, what the steps mean, the worst places."""
 
     tensor: str
     rows: int
@@ -29,36 +30,39 @@ class Heat:
     peak: tuple[int, int]
 
 
-def heats(cell: Mapping[str, Any]) -> tuple[Heat, ...]:
+def heats(cell: Cell) -> tuple[Heat, ...]:
     """A map for each output of a cell that has one."""
-    outputs = (cell.get("verdict") or {}).get("outputs") or ()
-    return tuple(heat(printable(output["name"]), output["heat"]) for output in outputs if output.get("heat"))
+    outputs = cell.verdict.outputs if cell.verdict else ()
+    return tuple(heat(printable(output.name), output.heat) for output in outputs if output.heat and output.heat.values)
 
 
-def heat(tensor: str, given: Mapping[str, Any]) -> Heat:
-    """The map of one tensor; a larger grid than can be seen is joined to blocks of the largest error."""
-    values = [float("inf") if value is None else number_of(value) or 0.0 for value in given["values"]]
-    cols = int(given["cols"])
-    grid = pooled([values[start : start + cols] for start in range(0, len(values), cols)])
-    places = [
-        (value if value == value else float("inf"), r, c) for r, line in enumerate(grid) for c, value in enumerate(line)
-    ]
+def heat(tensor: str, given: document.Heat) -> Heat:
+    """The map of one tensor; a larger grid than can be seen is joined to blocks with the largest error of each."""
+    values = [float("inf") if isnan(value) else value for value in given.values]
+    grid = pooled([values[start : start + given.cols] for start in range(0, len(values), given.cols)])
+    places = [(value, row, col) for row, line in enumerate(grid) for col, value in enumerate(line)]
     top = max((value for value, _, _ in places if isfinite(value)), default=0.0)
     steps: list[list[str]] = [[] for _ in range(STEPS + 1)]
     for value, row, col in places:
-        step = STEPS if not isfinite(value) else min(STEPS - 1, int(value / top * STEPS)) if top else 0
-        steps[step].append(f"M{col} {row}h1v1h-1z")
+        steps[_step(value, top)].append(f"M{col} {row}h1v1h-1z")
     worst = sorted(places, key=lambda place: (-place[0], place[1], place[2]))[:WORST]
     return Heat(
         tensor=tensor,
         rows=len(grid),
-        cols=max(map(len, grid), default=0),
+        cols=len(grid[0]),
         paths=tuple("".join(step) for step in steps[:STEPS]),
         broken="".join(steps[STEPS]),
         limits=tuple(error_text(top * step / STEPS) for step in range(STEPS + 1)),
         worst=tuple((row + 1, col + 1, error_text(value)) for value, row, col in worst),
-        peak=(worst[0][1], worst[0][2]) if worst else (0, 0),
+        peak=(worst[0][1], worst[0][2]),
     )
+
+
+def _step(value: float, top: float) -> int:
+    """Which of the steps a value belongs to; STEPS: it is no number."""
+    if not isfinite(value):
+        return STEPS
+    return min(STEPS - 1, int(value / top * STEPS)) if top else 0
 
 
 def pooled(grid: Grid) -> Grid:
@@ -73,4 +77,4 @@ def pooled(grid: Grid) -> Grid:
 
 def _largest(band: Sequence[Sequence[float]], start: int, wide: int) -> float:
     found = [value for line in band for value in line[start : start + wide]]
-    return max((value if value == value else float("inf") for value in found), default=0.0)
+    return max(found, default=0.0)

@@ -1,169 +1,115 @@
-"""The cells of a comparison as rows with figures: what every form of the report is made from."""
+"""The cells of a comparison as rows: what every form of the report is made from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isnan
-from typing import Any, Literal, TypeAlias
+from typing import Literal
 
-Cell: TypeAlias = Mapping[str, Any]
-Document: TypeAlias = Mapping[str, Any]
+from envctl.bench.document import Cell, Document, OutputError
+
 Sort = Literal["latency", "throughput", "memory", "size", "error", "load"]
 SORTS: tuple[Sort, ...] = ("latency", "throughput", "memory", "size", "error", "load")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reason:
-    """Why a cell has no figures, or wrong ones: what, because (text, source), do."""
-
-    what: str = ""
-    because: tuple[tuple[str, str], ...] = ()
-    do: tuple[str, ...] = ()
+DIMENSIONS = {"batch": "b", "threads": "t", "colocate": "×"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """A cell: times in seconds, sizes in bytes, None where nothing was measured.
-
-    `number` is its place in the document from 1, `label` what tells it from the others, `error` its largest error over
-    all outputs in units of the output's scale, `load` the time from the process' start to a loaded engine.
-    """
+    """A cell with its names: `number` is its place in the document from 1, `variant` what it was asked for, `label` the
+    shortest name that tells it from the others. Figures are None where nothing was measured."""
 
     number: int
-    id: str
-    engine: str
     name: str
-    label: str
     variant: str
-    batch: int
-    threads: int
-    colocate: int
-    status: str
-    reason: Reason
-    latency: float | None
-    p90: float | None
-    p99: float | None
-    cv: float | None
-    stable: bool
-    throughput: float | None
-    memory: float | None
-    steady: float | None
-    artifact: float | None
-    environment: float | None
-    imported: float | None
-    loaded: float | None
-    error: float | None
-    drop: float | None
+    label: str
     cell: Cell
 
     @property
     def passed(self) -> bool:
         """Its answers are right."""
-        return self.status == "passed"
+        return self.cell.status == "passed"
 
     @property
     def group(self) -> tuple[int, int, int]:
         """Cells of one group did the same work at the same time."""
-        return (self.batch, self.threads, self.colocate)
+        return (self.cell.batch, self.cell.threads, self.cell.colocate)
+
+    @property
+    def stable(self) -> bool:
+        """Its rounds came to agree, or there are none."""
+        return self.cell.latency is None or self.cell.latency.stable
+
+    @property
+    def latency(self) -> float | None:
+        """The median of one inference in seconds."""
+        return self.cell.latency.median if self.cell.latency else None
+
+    @property
+    def p99(self) -> float | None:
+        """What 99 of 100 inferences take at most."""
+        return self.cell.latency.p99 if self.cell.latency else None
+
+    @property
+    def throughput(self) -> float | None:
+        """Samples a second at the best batch and concurrency."""
+        return self.cell.throughput.per_s if self.cell.throughput else None
+
+    @property
+    def memory(self) -> float | None:
+        """The most bytes that the process held."""
+        return self.cell.memory.peak if self.cell.memory else None
 
     @property
     def size(self) -> float | None:
-        """The artifact on disk."""
-        return self.artifact
+        """The artifact's bytes on disk."""
+        return self.cell.size.artifact if self.cell.size else None
 
     @property
     def load(self) -> float | None:
-        """Import and engine load together."""
-        return None if self.imported is None or self.loaded is None else self.imported + self.loaded
+        """Seconds to import the engine and to load the model."""
+        return self.cell.load.import_s + self.cell.load.load_s if self.cell.load else None
+
+    @property
+    def error(self) -> float | None:
+        """The largest error of any output in units of its scale; None: not compared."""
+        outputs = self.cell.verdict.outputs if self.cell.verdict else ()
+        return max(map(relative, outputs), default=None)
+
+
+def relative(output: OutputError) -> float:
+    """The largest error in units of the output's scale; not-a-number counts as infinite."""
+    ratio = output.max_abs / output.scale if output.scale else output.max_abs
+    return float("inf") if isnan(ratio) else ratio
 
 
 def rows(document: Document) -> tuple[Row, ...]:
     """Every cell, in the document's order."""
-    cells = document["cells"]
-    varies = {name for name in ("batch", "threads", "colocate") if len({cell.get(name) or 1 for cell in cells}) > 1}
-    versions: dict[str, set[str]] = {}
-    for cell in cells:
-        versions.setdefault(cell["engine"], set()).add(cell["version"])
-    several = {engine for engine, found in versions.items() if len(found) > 1}
-    return tuple(_row(index, cell, varies, several) for index, cell in enumerate(cells, start=1))
+    cells = document.cells
+    varies = [name for name in DIMENSIONS if len({getattr(cell, name) for cell in cells}) > 1]
+    versions = {(cell.engine, cell.version) for cell in cells}
+    several = {cell.engine for cell in cells if sum(engine == cell.engine for engine, _ in versions) > 1}
+    return tuple(_row(number, cell, varies, cell.engine in several) for number, cell in enumerate(cells, start=1))
 
 
-def _row(number: int, cell: Cell, varies: set[str], several: set[str]) -> Row:
-    latency, memory, size = (cell.get(part) or {} for part in ("latency", "memory", "size"))
-    load, task = cell.get("load") or {}, cell.get("task") or {}
-    variant = " ".join(_variant(cell, varies))
-    version = f" {printable(cell['version'])}" if cell["engine"] in several else ""
+def _row(number: int, cell: Cell, varies: list[str], several: bool) -> Row:
+    title, version = printable(cell.title), printable(cell.version or "")
+    variant = " ".join([*_precision(cell), *(f"{DIMENSIONS[name]}{getattr(cell, name)}" for name in varies)])
     return Row(
         number=number,
-        id=printable(cell["id"]),
-        engine=printable(cell["engine"]),
-        name=f"{printable(cell['title'])} {printable(cell['version'])}",
-        label=f"{printable(cell['title'])}{version} {variant}",
+        name=f"{title} {version}".rstrip(),
         variant=variant,
-        batch=cell.get("batch") or 1,
-        threads=cell.get("threads") or 0,
-        colocate=cell.get("colocate") or 1,
-        status=printable(cell["status"]),
-        reason=_reason(cell.get("reason")),
-        latency=number_of(latency.get("median")),
-        p90=number_of(latency.get("p90")),
-        p99=number_of(latency.get("p99")),
-        cv=number_of(latency.get("cv")),
-        stable=bool(latency.get("stable", True)),
-        throughput=number_of((cell.get("throughput") or {}).get("per_s")),
-        memory=number_of(memory.get("peak")),
-        steady=number_of(memory.get("steady")),
-        artifact=number_of(size.get("artifact")),
-        environment=number_of(size.get("environment")),
-        imported=number_of(load.get("import_s")),
-        loaded=number_of(load.get("load_s")),
-        error=worst_error(cell),
-        drop=number_of(task.get("drop")),
+        label=" ".join(filter(None, [title, version if several else "", variant])),
         cell=cell,
     )
 
 
-def _variant(cell: Cell, varies: set[str]) -> list[str]:
-    """The precision that ran, and of batch, threads and copies whatever differs between cells."""
-    short = {"batch": "b", "threads": "t", "colocate": "×"}
-    kind = (cell.get("ran") or {}).get("precision") or (cell.get("asked") or {}).get("precision") or "fp32"
-    return [printable(kind), *(f"{short[name]}{cell.get(name) or 1}" for name in short if name in varies)]
+def _precision(cell: Cell) -> list[str]:
+    """The precision that ran, else the one that was asked for; the model's own has no name before it ran."""
+    found = cell.ran.precision if cell.ran else cell.asked.precision
+    return [printable(found)] if found else []
 
 
-def _reason(given: Any) -> Reason:
-    if not given:
-        return Reason()
-    because = given.get("because") or ()
-    texts = [(each, "") if isinstance(each, str) else (each["text"], each.get("source") or "") for each in because]
-    return Reason(
-        what=printable(given.get("what") or ""),
-        because=tuple((printable(text), printable(source)) for text, source in texts),
-        do=tuple(printable(text) for text in given.get("do") or ()),
-    )
-
-
-def worst_error(cell: Cell) -> float | None:
-    """The largest error of any output in units of its scale; not-a-number counts as infinite; None: not compared."""
-    outputs = (cell.get("verdict") or {}).get("outputs") or ()
-    found = [_relative(output) for output in outputs]
-    return max((value for value in found if value is not None), default=None)
-
-
-def _relative(output: Mapping[str, Any]) -> float | None:
-    error, scale = number_of(output.get("max_abs")), number_of(output.get("scale"))
-    if error is None:
-        return None
-    ratio = error / scale if scale else error
-    return float("inf") if isnan(ratio) else ratio
-
-
-def number_of(value: Any) -> float | None:
-    """A figure of the document: infinities and NaN, which JSON lacks, stand there as words."""
-    return None if value is None else float(value)
-
-
-def printable(text: Any) -> str:
+def printable(text: object) -> str:
     """Text of the document without what a terminal or a page would obey: control and direction marks are shown."""
     return "".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in str(text))
 

@@ -95,6 +95,8 @@ def _marks(
     narrow = place([(*point, str(row.number)) for point, row in zip(points, order, strict=True)], NARROW, HEIGHT)
     made = zip(order, points, wide, narrow, strict=True)
     return tuple(
-        Mark(row=row, x=x, y=y, shape=shapes[row.engine], on_front=row.number in on_front, wide=label, narrow=short)
+        Mark(
+            row=row, x=x, y=y, shape=shapes[row.cell.engine], on_front=row.number in on_front, wide=label, narrow=short
+        )
         for row, (x, y), label, short in made
     )

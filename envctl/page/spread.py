@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from envctl.bench.document import Latency
 from envctl.page.axis import Axis, around, round_values
 from envctl.page.figures import seconds
-from envctl.page.rows import Row, number_of
+from envctl.page.rows import Row
 from envctl.page.scatter import Tick
 
 BINS, TALL, WIDE = 160, 32, 1000
@@ -39,29 +40,25 @@ class Spreads:
 
 def spreads(groups: Sequence[tuple[str, tuple[Row, ...]]]) -> tuple[Spreads, ...]:
     """A drawing for each group in which something was timed."""
-    timed = [(title, tuple(row for row in rows if row.latency)) for title, rows in groups]
-    return tuple(_group(title, rows) for title, rows in timed if rows)
+    timed = [(title, [(row, row.cell.latency) for row in rows if row.cell.latency]) for title, rows in groups]
+    return tuple(_group(title, pairs) for title, pairs in timed if pairs)
 
 
-def _group(title: str, rows: tuple[Row, ...]) -> Spreads:
-    least = [number_of(row.cell["latency"].get("min")) or row.latency or 0 for row in rows]
-    axis = around([*least, *(row.p99 or row.latency or 0 for row in rows)])
+def _group(title: str, pairs: Sequence[tuple[Row, Latency]]) -> Spreads:
+    axis = around(time for _, latency in pairs for time in (latency.min, latency.p99))
     ticks = tuple(Tick(at=axis.at(value), text=seconds(value)) for value in round_values(axis, 5))
-    return Spreads(title=title, spreads=tuple(_spread(row, axis) for row in rows), ticks=ticks)
+    return Spreads(title=title, spreads=tuple(_spread(row, latency, axis) for row, latency in pairs), ticks=ticks)
 
 
-def _spread(row: Row, axis: Axis) -> Spread:
-    latency = row.cell["latency"]
-    times = [float(time) for time in latency.get("samples") or () if time and float(time) > 0]
-    median = row.latency or axis.low
+def _spread(row: Row, latency: Latency, axis: Axis) -> Spread:
     return Spread(
         row=row,
-        path=outline(times, axis),
-        median=axis.at(median),
-        p90=axis.at(row.p90 or median),
-        p99=axis.at(row.p99 or median),
-        rounds=tuple(axis.at(min(max(float(time), axis.low), axis.high)) for time in latency.get("rounds") or ()),
-        beyond=sum(time > axis.high for time in times),
+        path=outline(latency.samples, axis),
+        median=axis.at(latency.median),
+        p90=axis.at(latency.p90),
+        p99=axis.at(latency.p99),
+        rounds=tuple(axis.at(min(max(time, axis.low), axis.high)) for time in latency.rounds),
+        beyond=sum(time > axis.high for time in latency.samples),
     )
 
 

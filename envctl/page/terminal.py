@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from envctl.bench.document import Document
 from envctl.page.figures import COLUMNS, best, shown
-from envctl.page.rows import Document, Row, Sort, ordered, printable, rows
+from envctl.page.rows import Row, Sort, ordered, printable, rows
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -48,10 +49,10 @@ def _cells(found: tuple[Row, ...]) -> list[list[Text]]:
     firsts = [best(found, column) for column in COLUMNS]
     lines = []
     for index, row in enumerate(found):
-        mark = MARK.get(row.status, "!")
-        name = Text(f"{mark} ", style=STYLE.get(row.status, "yellow")).append(_name(row), style="default")
+        mark = MARK.get(row.cell.status, "!")
+        name = Text(f"{mark} ", style=STYLE.get(row.cell.status, "yellow")).append(_name(row), style="default")
         figures = [_figure(text[index], row, row.number in first) for text, first in zip(texts, firsts, strict=True)]
-        if row.latency is not None and not row.stable:
+        if not row.stable:
             figures[0] = Text("~", style="yellow") + figures[0]
         lines.append([Text(str(row.number), style="dim"), name, *figures])
     return lines
@@ -75,20 +76,25 @@ def _reasons(found: tuple[Row, ...]) -> list[Text]:
 
     lines = []
     for row in found:
-        if row.passed:
-            continue
-        lines.append(Text(f"{row.number:>3} {row.status}: {row.reason.what or 'no reason was recorded'}"))
-        lines += [Text(f"      {text}{f'  ({source})' if source else ''}") for text, source in row.reason.because]
-        lines += [Text(f"      hint: {text}") for text in row.reason.do]
+        if not row.passed:
+            lines += [Text(line) for line in _reason(row)]
     return [Text(""), *lines] if lines else []
+
+
+def _reason(row: Row) -> list[str]:
+    reason = row.cell.reason
+    what = printable(reason.what) if reason else "no reason was recorded"
+    lines = [f"{row.number:>3} {row.cell.status}: {what}"]
+    for because in reason.because if reason else ():
+        lines.append(f"      {printable(because.text)}{f'  ({printable(because.source)})' if because.source else ''}")
+    return [*lines, *(f"      hint: {printable(text)}" for text in (reason.do if reason else ()))]
 
 
 def _notes(document: Document, found: tuple[Row, ...]) -> list[Text]:
     from rich.text import Text
 
     notes = ["* the best of the cells that passed with the same batch, threads and copies"]
-    if any(not row.stable for row in found if row.latency is not None):
-        limit = (document.get("settings") or {}).get("cv_limit") or 0.05
-        notes.append(f"~ unstable: its rounds still differed by more than {limit:.0%}")
-    notes += [f"note: {printable(text)}" for text in (document.get("noise") or {}).get("notes") or ()]
+    if not all(row.stable for row in found):
+        notes.append(f"~ unstable: its rounds still differed by more than {document.settings.cv_limit:.0%}")
+    notes += [f"note: {printable(text)}" for text in document.noise.notes]
     return [Text(""), *(Text(note, style="dim") for note in notes)]

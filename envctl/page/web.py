@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from envctl.bench.document import Document
 from envctl.page import bars, heat, scatter, spread
 from envctl.page.facts import cell_facts, host_facts, setting_facts
 from envctl.page.figures import BY_KEY, COLUMNS, best, error_text, seconds, shown, size
-from envctl.page.rows import Document, Row, ordered, printable, rows
+from envctl.page.rows import Row, ordered, printable, rows
 
 HERE = Path(__file__).parent
 SHAPES = ("circle", "square", "triangle", "diamond", "down", "hexagon", "cross", "bar")
@@ -39,12 +40,12 @@ def html(document: Document) -> str:
 
 
 def _content(document: Document, found: tuple[Row, ...]) -> dict[str, Any]:
-    engines = sorted({row.engine for row in found})
+    engines = sorted({row.cell.engine for row in found})
     shapes = {engine: SHAPES[index % len(SHAPES)] for index, engine in enumerate(engines)}
     groups = _groups(found)
     return {
         "document": document,
-        "model": document["model"],
+        "model": document.model,
         "rows": found,
         "statuses": _counted(found),
         "columns": COLUMNS,
@@ -53,7 +54,7 @@ def _content(document: Document, found: tuple[Row, ...]) -> dict[str, Any]:
         "crowns": _crowns(found),
         "shapes": shapes,
         "tints": {engine: index % len(SHAPES) for index, engine in enumerate(engines)},
-        "engines": {row.engine: printable(row.cell["title"]) for row in found},
+        "engines": {row.cell.engine: printable(row.cell.title) for row in found},
         "scatters": scatter.scatters(groups, shapes),
         "spreads": spread.spreads(groups),
         "panels": bars.panels(found),
@@ -86,8 +87,8 @@ def _many(count: int, one: str, more: str = "") -> str:
 
 
 def _counted(found: tuple[Row, ...]) -> list[tuple[str, int]]:
-    names = dict.fromkeys(["passed", "failed", *(row.status for row in found)])
-    counts = ((name, sum(row.status == name for row in found)) for name in names)
+    names = dict.fromkeys(["passed", "failed", *(row.cell.status for row in found)])
+    counts = ((name, sum(row.cell.status == name for row in found)) for name in names)
     return [(name, count) for name, count in counts if count]
 
 
