@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from envctl.bench.document import Document, Latency, Throughput
+from envctl.bench.document import Cell, Document, Latency, Throughput
 from envctl.page.figures import digits, seconds, size
 from envctl.page.rows import Row, printable
 
@@ -104,6 +104,19 @@ def _resources(row: Row) -> list[Fact]:
     if disk:
         facts.append(("on disk", f"artifact {size(disk.artifact)}, environment {size(disk.environment)}"))
     return facts
+
+
+def limits(cell: Cell) -> str:
+    """What the cell's outputs were judged by."""
+    if cell.verdict is None:
+        return ""
+    return ", ".join(
+        f"{name.replace('_', ' ')} {value:g}" for name, value in cell.verdict.tolerance.items() if value is not None
+    )
+
+
+def _why(because: str) -> str:
+    return pairs({name.replace("_", " "): value for name, value in cell.verdict.tolerance.items()})
 
 
 def _why(because: str) -> str:

@@ -14,7 +14,8 @@ MIB = 1 << 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Column:
-    """A figure of each cell: `value` in SI units, shown times `factor`; `up`: more is better."""
+    """A figure of each cell: `value` in SI units, shown times `factor`; `up`: more is better. `title` is for narrow
+    tables, `full` where there is room."""
 
     key: str
     title: str
@@ -22,13 +23,18 @@ class Column:
     value: Callable[[Row], float | None]
     factor: float = 1.0
     up: bool = False
-    judged: bool = True
+    full: str = ""
+
+    @property
+    def heading(self) -> str:
+        """The title where there is room."""
+        return self.full or self.title
 
 
 COLUMNS = (
     Column(key="latency", title="latency", unit="ms", value=lambda row: row.latency, factor=1e3),
     Column(key="p99", title="p99", unit="ms", value=lambda row: row.p99, factor=1e3),
-    Column(key="throughput", title="through", unit="/s", value=lambda row: row.throughput, up=True),
+    Column(key="throughput", title="through", unit="/s", value=lambda row: row.throughput, up=True, full="throughput"),
     Column(key="load", title="load", unit="s", value=lambda row: row.load),
     Column(key="memory", title="memory", unit="MiB", value=lambda row: row.memory, factor=1 / MIB),
     Column(key="size", title="size", unit="MiB", value=lambda row: row.size, factor=1 / MIB),

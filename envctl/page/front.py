@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 Point = tuple[float, float]
+Line = tuple[float, float, float, float]
 
 
 def front(points: Iterable[Point]) -> list[Point]:
@@ -16,10 +17,10 @@ def front(points: Iterable[Point]) -> list[Point]:
     return kept
 
 
-def stairs(points: list[Point], top: float, right: float) -> list[tuple[float, float, float, float]]:
+def stairs(points: list[Point], top: float, right: float) -> list[Line]:
     """The front as lines (x1, y1, x2, y2) at right angles, from the upper edge to the right one: what lies above and
     right of them is beaten. y is drawn downward, so less is lower: `points` are in drawing coordinates already."""
-    lines: list[tuple[float, float, float, float]] = []
+    lines: list[Line] = []
     height = top
     for x, y in points:
         lines.append((x, height, x, y))

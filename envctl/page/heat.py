@@ -18,11 +18,13 @@ Grid = list[list[float]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Heat:
-    """A map: a path for each step (its squares), one for what is no number, what the steps mean, the worst places."""
+    """A map, `tall` pixels high: a path for each step (its squares), another for what is no number, the steps' limits,
+    the worst blocks."""
 
     tensor: str
     rows: int
     cols: int
+    tall: int
     paths: tuple[str, ...]
     broken: str
     limits: tuple[str, ...]
@@ -50,6 +52,7 @@ def heat(tensor: str, given: document.Heat) -> Heat:
         tensor=tensor,
         rows=len(grid),
         cols=len(grid[0]),
+        tall=max(24, min(280, 12 * len(grid))),
         paths=tuple("".join(step) for step in steps[:STEPS]),
         broken="".join(steps[STEPS]),
         limits=tuple(error_text(top * step / STEPS) for step in range(STEPS + 1)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,10 +20,14 @@ class Label:
     anchor: Literal["start", "middle", "end"] = "start"
 
 
-def place(points: Sequence[tuple[float, float, str]], width: float, height: float) -> list[Label]:
-    """A label for each (x, y in percent, text) of a drawing of that size: the first free place of eight, or none."""
+def place(points: Sequence[tuple[float, float, str]], lines: Iterable[Box], width: float, height: float) -> list[Label]:
+    """A label for each (x, y, text) of a drawing of that size with such lines (all in percent): the first free place
+    of eight, or none."""
     middles = [(x / 100 * width, y / 100 * height) for x, y, _ in points]
     taken: list[Box] = [(x - HALF, y - HALF, x + HALF, y + HALF) for x, y in middles]
+    for x1, y1, x2, y2 in lines:
+        left, right, high, low = min(x1, x2), max(x1, x2), min(y1, y2), max(y1, y2)
+        taken.append((left / 100 * width - 1, high / 100 * height - 1, right / 100 * width + 1, low / 100 * height + 1))
     made = []
     for index, ((x, y), (_, _, text)) in enumerate(zip(middles, points, strict=True)):
         others = taken[:index] + taken[index + 1 :]

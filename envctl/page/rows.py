@@ -16,12 +16,14 @@ DIMENSIONS = {"batch": "b", "threads": "t", "colocate": "×"}
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
     """A cell with its names: `number` is its place in the document from 1, `variant` what it was asked for, `label` the
-    shortest name that tells it from the others. Figures are None where nothing was measured."""
+    shortest name that tells it from the others, `short` from those of its group. Figures are None where nothing was
+    measured."""
 
     number: int
     name: str
     variant: str
     label: str
+    short: str
     cell: Cell
 
     @property
@@ -93,12 +95,15 @@ def rows(document: Document) -> tuple[Row, ...]:
 
 def _row(number: int, cell: Cell, varies: list[str], several: bool) -> Row:
     title, version = printable(cell.title), printable(cell.version or "")
-    variant = " ".join([*_precision(cell), *(f"{DIMENSIONS[name]}{getattr(cell, name)}" for name in varies)])
+    kind = _precision(cell)
+    variant = [*kind, *(f"{DIMENSIONS[name]}{getattr(cell, name)}" for name in varies)]
+    named = [title, version] if several and version else [title]
     return Row(
         number=number,
         name=f"{title} {version}".rstrip(),
-        variant=variant,
-        label=" ".join(filter(None, [title, version if several else "", variant])),
+        variant=" ".join(variant),
+        label=" ".join([*named, *variant]),
+        short=" ".join([*named, *kind]),
         cell=cell,
     )
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import isfinite, log10
 
 from envctl.page.axis import FULL, Axis, around, decades, round_values
-from envctl.page.figures import error_text, seconds
-from envctl.page.front import front, stairs
+from envctl.page.figures import seconds
+from envctl.page.front import Line, front, stairs
 from envctl.page.labels import Label, place
 from envctl.page.rows import Row
 
@@ -42,20 +42,20 @@ class Scatter:
     """Everything to draw. `front` are lines (x1, y1, x2, y2)."""
 
     title: str
-    key: str
+    batch: int
     marks: tuple[Mark, ...]
     across: tuple[Tick, ...]
     up: tuple[Tick, ...]
-    front: tuple[tuple[float, float, float, float], ...]
+    front: tuple[Line, ...]
 
 
 def scatters(groups: Sequence[tuple[str, tuple[Row, ...]]], shapes: dict[str, str]) -> tuple[Scatter, ...]:
     """A drawing for each group in which something was both timed and compared."""
     drawn = [(title, tuple(row for row in rows if row.latency and row.error is not None)) for title, rows in groups]
-    return tuple(_scatter(f"g{index}", title, rows, shapes) for index, (title, rows) in enumerate(drawn) if rows)
+    return tuple(_scatter(title, rows, shapes) for title, rows in drawn if rows)
 
 
-def _scatter(key: str, title: str, rows: tuple[Row, ...], shapes: dict[str, str]) -> Scatter:
+def _scatter(title: str, rows: tuple[Row, ...], shapes: dict[str, str]) -> Scatter:
     across = around((row.latency or 0 for row in rows), start=3, end=FULL - 3)
     errors = [row.error for row in rows if row.error and isfinite(row.error)]
     exact, infinite = (any(row.error == value for row in rows) for value in (0.0, float("inf")))
@@ -63,14 +63,20 @@ def _scatter(key: str, title: str, rows: tuple[Row, ...], shapes: dict[str, str]
     places = {row.number: (across.at(row.latency or 1), _height(row.error or 0.0, up)) for row in rows}
     best = front((row.latency or 0, row.error or 0.0) for row in rows if row.passed)
     on_front = {row.number for row in rows if row.passed and (row.latency, row.error) in best}
-    steps = sorted({places[number] for number in on_front})
-    marks = _marks(rows, places, on_front, shapes)
-    ups = [Tick(at=up.at(value), text=error_text(value)) for value in _powers(up)]
-    ups += [Tick(at=EXACT, text="exact")] * exact + [Tick(at=TOP, text="infinite")] * infinite
-    ticks = tuple(Tick(at=across.at(value), text=seconds(value)) for value in round_values(across, 5))
+    lines = stairs(sorted({places[number] for number in on_front}), 0.0, FULL)
     return Scatter(
-        title=title, key=key, marks=marks, across=ticks, up=tuple(ups), front=tuple(stairs(steps, 0.0, FULL))
+        title=title,
+        batch=rows[0].cell.batch,
+        marks=_marks(rows, places, on_front, lines, shapes),
+        across=tuple(Tick(at=across.at(value), text=seconds(value)) for value in round_values(across, 5)),
+        up=tuple(_levels(up, exact, infinite)),
+        front=tuple(lines),
     )
+
+
+def _levels(axis: Axis, exact: bool, infinite: bool) -> list[Tick]:
+    ticks = [Tick(at=axis.at(value), text=f"{value:.0e}".replace("e-0", "e-")) for value in _powers(axis)]
+    return [*ticks, *[Tick(at=EXACT, text="exact")] * exact, *[Tick(at=TOP, text="infinite")] * infinite]
 
 
 def _powers(axis: Axis) -> list[float]:
@@ -86,17 +92,26 @@ def _height(error: float, axis: Axis) -> float:
 
 
 def _marks(
-    rows: tuple[Row, ...], places: dict[int, tuple[float, float]], on_front: set[int], shapes: dict[str, str]
+    rows: tuple[Row, ...],
+    places: dict[int, tuple[float, float]],
+    on_front: set[int],
+    lines: list[Line],
+    shapes: dict[str, str],
 ) -> tuple[Mark, ...]:
     """The marks with their labels; the front's are placed first, as they matter most."""
     order = sorted(rows, key=lambda row: (row.number not in on_front, not row.passed, row.number))
     points = [places[row.number] for row in order]
-    wide = place([(*point, f"{row.label}") for point, row in zip(points, order, strict=True)], WIDE, HEIGHT)
-    narrow = place([(*point, str(row.number)) for point, row in zip(points, order, strict=True)], NARROW, HEIGHT)
-    made = zip(order, points, wide, narrow, strict=True)
+    wide = place([(*point, row.short) for point, row in zip(points, order, strict=True)], lines, WIDE, HEIGHT)
+    narrow = place([(*point, str(row.number)) for point, row in zip(points, order, strict=True)], lines, NARROW, HEIGHT)
     return tuple(
         Mark(
-            row=row, x=x, y=y, shape=shapes[row.cell.engine], on_front=row.number in on_front, wide=label, narrow=short
+            row=row,
+            x=x,
+            y=y,
+            shape=shapes[row.cell.engine],
+            on_front=row.number in on_front,
+            wide=label,
+            narrow=short,
         )
-        for row, (x, y), label, short in made
+        for row, (x, y), label, short in zip(order, points, wide, narrow, strict=True)
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from envctl.bench.document import Document
 from envctl.page import bars, heat, scatter, spread
-from envctl.page.facts import cell_facts, host_facts, setting_facts
+from envctl.page.facts import cell_facts, host_facts, limits, setting_facts
 from envctl.page.figures import BY_KEY, COLUMNS, best, error_text, seconds, shown, size
 from envctl.page.rows import Row, ordered, printable, rows
 
@@ -45,13 +45,16 @@ def _content(document: Document, found: tuple[Row, ...]) -> dict[str, Any]:
     groups = _groups(found)
     return {
         "document": document,
-        "model": document.model,
+        "model_name": printable(document.model.path),
+        "groups": len(groups),
+        "failing": [row for row in found if not row.passed],
         "rows": found,
         "statuses": _counted(found),
         "columns": COLUMNS,
         "texts": {column.key: dict(zip(_numbers(found), shown(column, found), strict=True)) for column in COLUMNS},
         "best": {column.key: best(found, column) for column in COLUMNS},
         "crowns": _crowns(found),
+        "crown_group": _title(min(_keys(found))) if len(groups) > 1 else "",
         "shapes": shapes,
         "tints": {engine: index % len(SHAPES) for index, engine in enumerate(engines)},
         "engines": {row.cell.engine: printable(row.cell.title) for row in found},
@@ -60,6 +63,7 @@ def _content(document: Document, found: tuple[Row, ...]) -> dict[str, Any]:
         "panels": bars.panels(found),
         "heats": {row.number: heat.heats(row.cell) for row in found},
         "facts": {row.number: cell_facts(row) for row in found},
+        "limits": {row.number: limits(row.cell) for row in found},
         "host": host_facts(document),
         "settings": setting_facts(document),
     }
@@ -72,12 +76,18 @@ def _numbers(found: tuple[Row, ...]) -> list[int]:
 def _groups(found: tuple[Row, ...]) -> list[tuple[str, tuple[Row, ...]]]:
     """The cells that did the same work together, with a title where there are several such groups."""
     keys = sorted({row.group for row in found})
-    told = [
-        f"Batch {batch}, {_many(threads, 'thread')}, {_many(copies, 'copy', 'copies')}"
-        for batch, threads, copies in keys
-    ]
-    titles = told if len(keys) > 1 else [""]
-    return [(title, tuple(row for row in found if row.group == key)) for title, key in zip(titles, keys, strict=False)]
+    pairs = [(_title(key), tuple(row for row in found if row.group == key)) for key in keys]
+    return pairs if len(pairs) > 1 else [("", rows) for _, rows in pairs]
+
+
+def _keys(found: tuple[Row, ...]) -> list[tuple[int, int, int]]:
+    return [row.group for row in found if row.passed] or [row.group for row in found]
+
+
+def _title(key: tuple[int, int, int]) -> str:
+    batch, threads, copies = key
+    told = [f"batch {batch}", _many(threads, "thread"), *([_many(copies, "copy", "copies")] if copies > 1 else [])]
+    return ", ".join(told)
 
 
 def _many(count: int, one: str, more: str = "") -> str:
@@ -93,8 +103,8 @@ def _counted(found: tuple[Row, ...]) -> list[tuple[str, int]]:
 
 
 def _crowns(found: tuple[Row, ...]) -> list[Crown]:
-    """The winners among cells that passed, in the first of the groups (the smallest batch)."""
-    first = min((row.group for row in found if row.passed), default=None)
+    """The winners among cells that passed, at the smallest load."""
+    first = min(_keys(found))
     words = {"latency": seconds, "memory": size, "size": size}
     made = []
     for key, title in CROWNS:
@@ -123,7 +133,7 @@ def _template() -> Any:
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    made.filters.update(text=printable, seconds=seconds, size=size, error=error_text, link=_link)
+    made.filters.update(text=printable, upfirst=_upfirst, seconds=seconds, size=size, error=error_text, link=_link)
     return made.get_template("page.html.jinja")
 
 
@@ -131,3 +141,7 @@ def _link(source: Any) -> str:
     """The source where it is a web page's address, else nothing: no other scheme is ever followed."""
     text = str(source)
     return text if text.startswith(("https://", "http://")) and text.isprintable() and " " not in text else ""
+
+
+def _upfirst(text: str) -> str:
+    return text[:1].upper() + text[1:]
