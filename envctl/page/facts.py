@@ -108,15 +108,8 @@ def _resources(row: Row) -> list[Fact]:
 
 def limits(cell: Cell) -> str:
     """What the cell's outputs were judged by."""
-    if cell.verdict is None:
-        return ""
-    return ", ".join(
-        f"{name.replace('_', ' ')} {value:g}" for name, value in cell.verdict.tolerance.items() if value is not None
-    )
-
-
-def _why(because: str) -> str:
-    return pairs({name.replace("_", " "): value for name, value in cell.verdict.tolerance.items()})
+    found = cell.verdict.tolerance if cell.verdict else {}
+    return pairs({name.replace("_", " "): value for name, value in found.items()})
 
 
 def _why(because: str) -> str:
