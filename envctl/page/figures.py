@@ -38,7 +38,7 @@ COLUMNS = (
     Column(key="load", title="load", unit="s", value=lambda row: row.load),
     Column(key="memory", title="memory", unit="MiB", value=lambda row: row.memory, factor=1 / MIB),
     Column(key="size", title="size", unit="MiB", value=lambda row: row.size, factor=1 / MIB),
-    Column(key="error", title="error", unit="×scale", value=lambda row: row.error),
+    Column(key="error", title="error", unit="× scale", value=lambda row: row.error),
 )
 BY_KEY = {column.key: column for column in COLUMNS}
 

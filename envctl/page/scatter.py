@@ -13,7 +13,7 @@ from envctl.page.labels import Label, place
 from envctl.page.rows import Row
 
 TOP, EXACT, FLOOR = 4.0, 96.0, 88.0  # percent of the height: infinite errors, exact answers, the least other error
-WIDE, NARROW, HEIGHT = 760, 300, 400  # pixels that labels are placed for
+WIDE, NARROW, HEIGHT = 580, 300, 400  # pixels that labels are placed for: the least that the drawing has
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

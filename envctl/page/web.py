@@ -104,7 +104,7 @@ def _counted(found: tuple[Row, ...]) -> list[tuple[str, int]]:
 
 def _crowns(found: tuple[Row, ...]) -> list[Crown]:
     """The winners among cells that passed, at the smallest load."""
-    first = min(_keys(found))
+    first = min(_keys(found), default=None)
     words = {"latency": seconds, "memory": size, "size": size}
     made = []
     for key, title in CROWNS:
