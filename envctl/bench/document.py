@@ -91,7 +91,7 @@ class Reference:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Noise:
-    """What else went on: the load average before, the share of all CPUs that other processes (and, on a virtual machine,
+    """What else went on: the load average before, the share of all CPUs that other processes (on a virtual machine also
     other guests: `stolen`) took while cells were measured, the clock in MHz (least, most)."""
 
     load_before: float | None
@@ -104,10 +104,11 @@ class Noise:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
-    """What a cell was asked for; a precision of None: the model's own."""
+    """What a cell was asked for; a precision of None: the model's own; `version` as it was said, "" for any."""
 
     precision: str | None
     device: str
+    version: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

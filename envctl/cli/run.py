@@ -58,6 +58,7 @@ Cosine = Annotated[float | None, typer.Option(min=-1, max=1, help="Least cosine 
 Top1 = Annotated[float | None, typer.Option(min=0, max=1, help="Least top-1 agreement.")]
 Reference = Annotated[Path | None, typer.Option("--reference", help="Compare with this model instead of MODEL.")]
 Fallback = Annotated[bool, typer.Option("--allow-fallback", help="Let nodes that the GPU cannot run go to the CPU.")]
+RunnerOption = Annotated[str, typer.Option("--runner", help="auto, local or docker.")]
 Keep = Annotated[bool, typer.Option("--keep", help="Keep the job folder.")]
 Via = Annotated[
     list[str],
@@ -76,7 +77,7 @@ def run(
     pinned: options.Pinned,
     gpu: options.Gpu = None,
     pin: options.Pins = [],  # noqa: B006
-    runner: Annotated[str, typer.Option("--runner", help="auto, local or docker.")] = "auto",
+    runner: RunnerOption = "auto",
     index: options.Index = [],  # noqa: B006
     offline: options.Offline = False,
     lock: Annotated[Path | None, typer.Option("--lock", metavar="FILE", help="Use this lock's environment.")] = None,
@@ -237,7 +238,7 @@ def _finish(make: Callable[..., Ask], task: Task, chosen: dict[str, Any], as_jso
 
         probes = start_probes()  # they run while the rest is being imported
         raw = chosen.pop("raw")
-        ask = _read(make(task, **chosen), raw)
+        ask = read(make(task, **chosen), raw)
         from envctl.workflow.outcome import as_data
         from envctl.workflow.run import run as perform
 
@@ -252,8 +253,8 @@ def _finish(make: Callable[..., Ask], task: Task, chosen: dict[str, Any], as_jso
     raise typer.Exit(outcome.exit_code)
 
 
-def _read(ask: Ask, raw: dict[str, Any]) -> Ask:
-    """The ask with the options that have a grammar of their own."""
+def read(ask: Ask, raw: dict[str, Any]) -> Ask:
+    """The ask with those options that have a grammar of their own."""
     precision = raw["precision"]
     if precision not in (None, "fp32", "fp16", "bf16", "int8"):
         raise BadInput(f"--precision {precision!r} is unknown", do=["one of fp32, fp16, bf16, int8"])

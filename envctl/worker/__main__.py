@@ -78,6 +78,10 @@ def perform(job, folder, source):
         import conform
 
         done = conform.conform(adapter, job, folder, source)
+    elif job["step"] == "measure":
+        import measure
+
+        done = measure.measure(adapter, job, folder, source, timings, check_names)
     else:
         done = infer(adapter, job, folder, source, timings)
     return dict(done, versions=adapter.versions(), timings=timings)

@@ -1,5 +1,6 @@
 """ONNX Runtime on the CPU, or on a GPU through CUDA. API: https://onnxruntime.ai/docs/api/python/api_summary.html"""
 
+import functools
 import os
 
 import placement
@@ -113,6 +114,14 @@ class Session:
             self.placed = placement.read(self.session.end_profiling())
             placement.check(self.placed, CUDA, self.options.get("allow_fallback"))
         return answers
+
+    def prepared(self, feed):
+        """The library's own call, with nothing of ours around it."""
+        return functools.partial(self.session.run, None, feed)
+
+    def lanes(self, feed, count):
+        """One session takes several callers: its threads are shared."""
+        return [self.prepared(feed)] * count
 
     def read_back(self):
         """ONNX Runtime computes in the types of the graph: the precision is read from the file, not asked here."""
