@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 from typing import Any
 
 from envctl.bench.document import Document
@@ -12,6 +13,7 @@ ROUNDS = 5
 KEPT = 120
 
 
+@cache
 def document() -> Document:
     """The sample as the program reads it."""
     return from_data(sample())

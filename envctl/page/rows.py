@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isnan
 from typing import Literal
 
-from envctl.bench.document import Cell, Document, OutputError
+from envctl.bench.accuracy import worst_error
+from envctl.bench.document import Cell, Document
 
 Sort = Literal["latency", "throughput", "memory", "size", "error", "load"]
 SORTS: tuple[Sort, ...] = ("latency", "throughput", "memory", "size", "error", "load")
@@ -74,14 +74,7 @@ class Row:
     @property
     def error(self) -> float | None:
         """The largest error of any output in units of its scale; None: not compared."""
-        outputs = self.cell.verdict.outputs if self.cell.verdict else ()
-        return max(map(relative, outputs), default=None)
-
-
-def relative(output: OutputError) -> float:
-    """The largest error in units of the output's scale; not-a-number counts as infinite."""
-    ratio = output.max_abs / output.scale if output.scale else output.max_abs
-    return float("inf") if isnan(ratio) else ratio
+        return worst_error(self.cell)
 
 
 def rows(document: Document) -> tuple[Row, ...]:
