@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,10 +10,12 @@ from statistics import median
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from envctl.bench.against import Against, Change, against
 from envctl.bench.document import Cell, Document
 from envctl.bench.welch import CRITICAL, critical, ratio
+from envctl.page import changes
 from tests.page_document import document
 
 FIRST = "openvino-2026.4.1-fp32-b1-t1"
@@ -179,3 +182,14 @@ def test_the_interval_is_welchs() -> None:
     mine = ratio(old, new)
     assert numpy.log(mine.low) <= result.low + 1e-9 and numpy.log(mine.high) >= result.high - 1e-9
     assert numpy.log(mine.low) == pytest.approx(result.low, rel=0.2, abs=0.01)
+
+
+def test_changes_are_told_the_worse_first() -> None:
+    old = with_rounds(document(), drawn(1, 1.0e-3, 0.01))
+    slow = with_rounds(document(), drawn(2, 1.5e-3, 0.01))
+    stream = io.StringIO()
+    Console(file=stream, width=100, color_system=None).print(changes(against(old, slow)))
+    lines = [line.rstrip() for line in stream.getvalue().splitlines()]
+    assert lines[2].split() == ["worse", FIRST]
+    assert lines[3].strip().startswith("latency 1.00 ms to 1.50 ms (+50.")
+    assert "figures are the same within their noise" in stream.getvalue()

@@ -77,7 +77,7 @@ def test_unstable_cells_and_reasons_of_failed_ones_are_told() -> None:
 
 
 def test_a_column_is_aligned_at_the_point_with_three_digits_for_its_least() -> None:
-    assert aligned([0.00123, 12.3, None]) == ["0.001", "12.300", "–"]
+    assert aligned([0.00123, 12.3, None]) == ["0.0012", "12.3000", "–"]
     assert aligned([12.345, 1234.5]) == ["12.3", "1234.5"]
     assert [seconds(value) for value in (2.5, 0.0123, 71e-6)] == ["2.50 s", "12.3 ms", "71.0 µs"]
 

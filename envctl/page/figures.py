@@ -44,10 +44,10 @@ BY_KEY = {column.key: column for column in COLUMNS}
 
 
 def aligned(values: Iterable[float | None]) -> list[str]:
-    """A column of figures with as many decimals as its smallest needs for three digits (three at most)."""
+    """A column of figures with as many decimals as its smallest needs for three digits (four at most)."""
     given = list(values)
     least = min((abs(value) for value in given if value and isfinite(value)), default=1.0)
-    places = max(0, min(3, 2 - floor(log10(least))))
+    places = max(0, min(4, 2 - floor(log10(least))))
     return [MISSING if value is None else f"{value:.{places}f}" for value in given]
 
 

@@ -70,24 +70,24 @@ def _figure(text: str, row: Row, first: bool) -> Text:
     return Text(text, style="" if row.passed else "dim")
 
 
-def _reasons(found: tuple[Row, ...]) -> list[Text]:
+def _reasons(found: tuple[Row, ...]) -> list[RenderableType]:
     """A paragraph for each cell that did not pass: what, because, do."""
+    from rich.padding import Padding
     from rich.text import Text
 
-    lines = []
-    for row in found:
-        if not row.passed:
-            lines += [Text(line) for line in _reason(row)]
-    return [Text(""), *lines] if lines else []
+    lines = [line for row in found if not row.passed for line in _reason(row)]
+    padded = [Padding(Text(line), (0, 0, 0, 6 if depth else 0)) for depth, line in lines]
+    return [Text(""), *padded] if padded else []
 
 
-def _reason(row: Row) -> list[str]:
+def _reason(row: Row) -> list[tuple[int, str]]:
+    """What, because, do: each line with its depth."""
     reason = row.cell.reason
     what = printable(reason.what) if reason else "no reason was recorded"
-    lines = [f"{row.number:>3} {row.cell.status}: {what}"]
+    lines = [(0, f"{row.number:>3} {row.cell.status}: {what}")]
     for because in reason.because if reason else ():
-        lines.append(f"      {printable(because.text)}{f'  ({printable(because.source)})' if because.source else ''}")
-    return [*lines, *(f"      hint: {printable(text)}" for text in (reason.do if reason else ()))]
+        lines.append((1, f"{printable(because.text)}{f'  ({printable(because.source)})' if because.source else ''}"))
+    return [*lines, *((1, f"hint: {printable(text)}") for text in (reason.do if reason else ()))]
 
 
 def _notes(document: Document, found: tuple[Row, ...]) -> list[Text]:
