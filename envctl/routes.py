@@ -22,7 +22,7 @@ EXPORT = "export the model to ONNX in the framework that wrote it; of pickles an
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Route:
     """One conversion: `adapter` does it in the environment of `engine`. `writer` is the component of the matrix whose
-    releases say which opsets can be written ("": the format has none)."""
+    releases say which opsets can be written ("": the format has none); one that `quantises` writes int8 itself."""
 
     formats: frozenset[str]
     to: str
@@ -30,6 +30,7 @@ class Route:
     adapter: str
     writer: str
     source: str
+    quantises: bool = False
 
 
 def find(model_format: str, readable: frozenset[str], *, to: str = "") -> Route | None:
@@ -63,7 +64,8 @@ def routes() -> tuple[Route, ...]:
 
 def _route(table: dict[str, Any]) -> Route:
     names = ("to", "engine", "adapter", "writer", "source")
-    return Route(formats=frozenset(table["from"]), **{name: table[name] for name in names})
+    quantises = bool(table.get("quantises", False))
+    return Route(formats=frozenset(table["from"]), quantises=quantises, **{name: table[name] for name in names})
 
 
 @cache

@@ -14,6 +14,7 @@ from envctl.recipe import (
     Kernels,
     Operators,
     Packages,
+    Refusal,
     Types,
     is_for,
     read_ends,
@@ -36,7 +37,8 @@ else:
 
 BASES = "base"
 CONFORMANCE = "conformance"
-NO_ENGINES = (BASES, "licences", "routes", CONFORMANCE)  # files in images/ that are about something else
+SAMPLES = "samples"
+NO_ENGINES = (BASES, "licences", "routes", CONFORMANCE, SAMPLES)  # files in images/ that are about something else
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +51,8 @@ class ImageSpec:
     into every environment of it. Without `types` nothing is known of the element types it reads; with `ends` a model's
     inputs and outputs are of those types alone. `features` are those that its recipes rest on: a wheel's extra that
     pins more than the wheel itself. `trial` is the worker's module that a smoke run of its image tries it with, where
-    that is not the adapter. `symmetric` is the source that says that it takes symmetric quantisation only.
+    that is not the adapter. `symmetric` is the source that says that it takes symmetric quantisation only; `refuses`
+    says why it has not some precision.
     """
 
     engine: str
@@ -73,6 +76,7 @@ class ImageSpec:
     trial: str = ""
     graph_types: tuple[GraphTypes, ...] = ()
     symmetric: str = ""
+    refuses: tuple[Refusal, ...] = ()
 
     def every_format(self) -> frozenset[str]:
         """The formats that any release reads."""
@@ -90,7 +94,8 @@ class ImageSpec:
     def with_tools(self, tools: GraphTypes) -> ImageSpec:
         """The same engine with the packages that write types into graphs beside it."""
         added = tuple(
-            (when, replace(it, requirements=it.requirements + tools.requirements)) for when, it in self.variants
+            (when, replace(it, requirements=it.requirements + tools.requirements, alone=it.alone | tools.alone))
+            for when, it in self.variants
         )
         return replace(self, variants=added)
 
@@ -105,7 +110,12 @@ class ImageSpec:
         own = {op for domain, op in ops if domain == "ai.onnx"}
         return (sorted(own - rows[0].names), rows[0].source) if rows else ([], "")
 
-    def with_company(self, pins: tuple[Pin, ...]) -> tuple[Pin, ...]:
+    @property
+    def quantises(self) -> bool:
+        """Whether some release comes to int8 by a step of envctl's."""
+        return any("int8" in each.precisions for each in self.graph_types)
+
+    def with_company(self, pins: tuple[Pin, ...], also: tuple[str, ...] = ()) -> tuple[Pin, ...]:
         """The pins, and one that any version fits for each component that belongs beside the engine."""
         from envctl.request import Pin
         from envctl.versions import Condition
@@ -113,7 +123,9 @@ class ImageSpec:
         said = {pin.name for pin in pins}
         any_version = Condition(any=(">=0",))
         origin = f"images/{self.engine}.toml"
-        return pins + tuple(Pin(name=n, condition=any_version, said=origin) for n in self.also if n not in said)
+        return pins + tuple(
+            Pin(name=n, condition=any_version, said=origin) for n in (*self.also, *also) if n not in said
+        )
 
     def packages(self, stack: Stack) -> Packages:
         """The distributions for a stack's versions."""
@@ -188,6 +200,7 @@ def _spec(data: dict[str, Any]) -> ImageSpec:
         trial=data.get("trial", ""),
         graph_types=tuple(read_graph_types(table) for table in data.get("graph_types", ())),
         symmetric=data.get("symmetric", ""),
+        refuses=tuple(Refusal(**table) for table in data.get("refuses", ())),
     )
 
 
@@ -208,6 +221,11 @@ def node_tests() -> NodeTests:
     table = _load(payload("images") / f"{CONFORMANCE}.toml")
     names = ("distribution", "version", "python", "folder", "rtol", "atol")
     return NodeTests(**{name: table[name] for name in names})
+
+
+def sample_packages() -> Packages:
+    """The distributions that read samples (images/samples.toml)."""
+    return Packages(requirements=tuple(_load(payload("images") / f"{SAMPLES}.toml")["requirements"]), index={})
 
 
 def bases() -> list[Base]:

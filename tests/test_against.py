@@ -191,5 +191,5 @@ def test_changes_are_told_the_worse_first() -> None:
     Console(file=stream, width=100, color_system=None).print(changes(against(old, slow)))
     lines = [line.rstrip() for line in stream.getvalue().splitlines()]
     assert lines[2].split() == ["worse", FIRST]
-    assert lines[3].strip().startswith("latency 1.00 ms to 1.50 ms (+50.")
+    assert lines[3].strip().startswith("latency 1.00 ms to 1.51 ms (+50.6%); 99 % between")
     assert "figures are the same within their noise" in stream.getvalue()

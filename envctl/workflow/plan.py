@@ -17,7 +17,7 @@ from envctl.lockfile import LockedBase
 from envctl.matrix import Matrix
 from envctl.model import ModelFacts
 from envctl.question import foreign
-from envctl.recipe import Packages
+from envctl.recipe import GraphTypes, Packages
 from envctl.release import Claim
 from envctl.request import Known, Pin, Request
 from envctl.runner import Runner, runners
@@ -124,18 +124,33 @@ def plan_target(matrix: Matrix, ask: Ask, known: dict[str, Known], runner: Runne
     found = plan(matrix, ask.engine, ask.pins, known, runner, measured)
     check_target(found, ask, model)
     _check_opset(matrix, model)
-    return _with_tools(found, ask, model)
-
-
-def _with_tools(found: Plan, ask: Ask, model: ModelFacts | None) -> Plan:
-    """The plan with the packages that write the precision into the graph, where it comes about by that."""
-    if ask.precision is None or (model and model.precision() == ask.precision):
-        return found
-    tools = found.spec.typed(found.stack.version(found.spec.engine), ask.precision)
+    tools = _tools(found, ask, model)
+    if tools and tools.also:  # they go with some releases of the engine only
+        pins = found.spec.with_company(ask.pins, tools.also)
+        found = plan(matrix, ask.engine, pins, known, runner, measured)
+        tools = _tools(found, ask, model)
     if tools is None:
+        _check_way(found, ask, model)
         return found
     spec = found.spec.with_tools(tools)
     return replace(found, spec=spec, packages=spec.packages(found.stack))
+
+
+def _check_way(found: Plan, ask: Ask, model: ModelFacts | None) -> None:
+    """Raise where other releases come to the precision by types in the graph, and this one has no way to it."""
+    rows = [row for row in found.spec.graph_types if ask.precision in row.precisions]
+    if not rows or found.spec.runs_on != "cpu" or (model and model.precision() == ask.precision):
+        return
+    because = [Reason(text=f"releases {row.when} can, by a step before", source=row.source) for row in rows]
+    do = [f"--{found.spec.option} {rows[0].when.partition('=')[2].partition(',')[0]} or newer"]
+    raise NoStack(f"{found.title} has no way to {ask.precision} here", because=because, do=do)
+
+
+def _tools(found: Plan, ask: Ask, model: ModelFacts | None) -> GraphTypes | None:
+    """The packages that write the precision into the graph, where it comes about by that."""
+    if ask.precision is None or (model and model.precision() == ask.precision):
+        return None
+    return found.spec.typed(found.stack.version(found.spec.engine), ask.precision)
 
 
 def _check_opset(matrix: Matrix, model: ModelFacts | None) -> None:
@@ -151,8 +166,9 @@ def _check_opset(matrix: Matrix, model: ModelFacts | None) -> None:
 def check_target(found: Plan, ask: Ask, model: ModelFacts | None) -> None:
     """Raise when the engine cannot do what was asked."""
     if ask.precision and ask.precision not in found.spec.precisions:
+        because = [Reason(text=it.text, source=it.source) for it in found.spec.refuses if it.precision == ask.precision]
         do = [f"{found.spec.title} offers: {', '.join(found.spec.precisions)}"]
-        raise BadInput(f"{found.spec.title} cannot be asked for {ask.precision} here", do=do)
+        raise BadInput(f"{found.spec.title} cannot be asked for {ask.precision} here", because=because, do=do)
     if model:
         _check_domains(found.spec, model)
         _check_operators(found, model)

@@ -36,7 +36,7 @@ def check_target(ask: Ask, facts: ModelFacts) -> None:
     if ask.task == "infer" and ask.output:
         deliver.check_file(ask.output)
     shapes.check(ask, facts)
-    typed.check(ask, facts, spec.symmetric, spec.title)
+    typed.check(ask, facts, spec, way)
 
 
 def check_host(ask: Ask, host: HostFacts) -> None:

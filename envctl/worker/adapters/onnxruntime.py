@@ -94,9 +94,14 @@ def convert(source, target, options):
 
 def load(source, options):
     chosen = session_options(options)
-    if options.get("device") == "cuda":
+    if watched(options):
         placement.watch(chosen)
     return Session(start(source, chosen, options), options)
+
+
+def watched(options):
+    """Whether it is to be told which kernels ran where: always on a device, else where the layers are asked for."""
+    return options.get("device") == "cuda" or options.get("layers")
 
 
 class Session:
@@ -110,9 +115,10 @@ class Session:
 
     def run(self, feed):
         answers = self.session.run(None, feed)
-        if self.placed is None and self.options.get("device") == "cuda":
+        if self.placed is None and watched(self.options):
             self.placed = placement.read(self.session.end_profiling())
-            placement.check(self.placed, CUDA, self.options.get("allow_fallback"))
+            if self.options.get("device") == "cuda":
+                placement.check(self.placed, CUDA, self.options.get("allow_fallback"))
         return answers
 
     def prepared(self, feed):
@@ -128,6 +134,8 @@ class Session:
         providers = self.session.get_providers()
         said = {"device": "CPU" if providers == [CPU] else "CUDA", "providers": " ".join(providers)}
         if self.placed is not None:
+            said.update(placement.layers(self.placed))
+        if self.placed is not None and self.options.get("device") == "cuda":
             said["nodes"] = placement.told(self.placed)
             said["tf32"] = "off" if os.environ.get(OVERRIDE) == "0" else "on"
             said["libraries"] = placement.libraries()
