@@ -13,6 +13,7 @@ from envctl import __version__
 # name -> what it does in a line; its module in this package has an `app`
 COMMANDS = {
     "run": "Convert, run and verify a model in a pinned environment.",
+    "debug": "Find the first node where an engine and the reference part.",
     "inspect": "Say what a model file is: format, inputs and outputs, versions, operators, risks.",
     "doctor": "Say what is broken on this machine, what mends it, and what runs here.",
     "resolve": "Find one consistent stack for a machine, or the proof that there is none.",

@@ -237,7 +237,7 @@ def _finish(make: Callable[..., Ask], task: Task, chosen: dict[str, Any], as_jso
 
         probes = start_probes()  # they run while the rest is being imported
         raw = chosen.pop("raw")
-        ask = _read(make(task, **chosen), raw)
+        ask = read(make(task, **chosen), raw)
         from envctl.workflow.outcome import as_data
         from envctl.workflow.run import run as perform
 
@@ -252,7 +252,7 @@ def _finish(make: Callable[..., Ask], task: Task, chosen: dict[str, Any], as_jso
     raise typer.Exit(outcome.exit_code)
 
 
-def _read(ask: Ask, raw: dict[str, Any]) -> Ask:
+def read(ask: Ask, raw: dict[str, Any]) -> Ask:
     """The ask with the options that have a grammar of their own."""
     precision = raw["precision"]
     if precision not in (None, "fp32", "fp16", "bf16", "int8"):

@@ -9,7 +9,7 @@ from functools import cached_property
 
 @dataclass(frozen=True, kw_only=True)
 class Flow:
-    """Nodes as (inputs, outputs) in an order in which each comes after what it reads; `ends` are the model's outputs."""
+    """Nodes as (inputs, outputs) in an order in which each comes after what it reads; `ends`: the outputs."""
 
     nodes: Sequence[tuple[tuple[str, ...], tuple[str, ...]]]
     ends: tuple[str, ...]
@@ -32,4 +32,5 @@ class Flow:
                 found.add(index)
                 left += [name for name in self.reads(index) if name not in stopped]
         mine = {tensor, *(name for index in found for name in self.reads(index))}
-        return [name for index in sorted(found) for name in self.nodes[index][1] if name in mine and name not in stopped]
+        made = (name for index in sorted(found) for name in self.nodes[index][1])
+        return [name for name in made if name in mine and name not in stopped]

@@ -1,4 +1,4 @@
-"""The nodes of an ONNX file's outermost graph, as bytes that can be written again. Nothing is copied: the file is mapped.
+"""The nodes of an ONNX file's outermost graph, as bytes that can be written again. The file is mapped, nothing copied.
 
 Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 """
@@ -35,7 +35,7 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class OnnxGraph:
-    """The outermost graph: nodes in the file's order, which ONNX wants to be topological, and stored tensors by name."""
+    """The outermost graph: nodes in the file's order, which is topological in ONNX, and stored tensors by name."""
 
     path: Path
     nodes: tuple[Node, ...]

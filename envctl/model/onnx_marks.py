@@ -6,6 +6,7 @@ for bit. Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import TypeAlias
 
 from envctl.model.limits import mapped
 from envctl.model.onnx_graph import GRAPH, INPUT, NODE, OUTPUT, STORED, OnnxGraph, graphs
-from envctl.model.onnx_header import DTYPES
+from envctl.model.onnx_header import BITS, DTYPES
 from envctl.model.protobuf import fields, text
 from envctl.model.wire import bytes_field, header, number_field
 from envctl.tree import disk_errors
@@ -37,6 +38,11 @@ class Value:
         known = tuple(size for size in self.shape or () if size is not None)
         return known if self.shape is not None and len(known) == len(self.shape) else None
 
+    @property
+    def bytes(self) -> int:
+        """How much memory it takes; 0 where nobody knows."""
+        return math.prod(self.fixed) * BITS.get(self.dtype, 32) // 8 if self.fixed is not None else 0
+
 
 def mark(
     source: Path,
@@ -49,7 +55,8 @@ def mark(
 ) -> Path:
     """Write the model with `marks` as further outputs, behind its own and in that order, and the shapes of `inputs`."""
     with mapped(source) as data:
-        body = [each for graph in graphs(data) for tag, value in fields(graph) for each in _end(tag, value, inputs or {})]
+        given = (pair for graph in graphs(data) for pair in fields(graph))
+        body = [piece for tag, value in given for piece in _end(tag, value, inputs or {})]
         body += [bytes_field(OUTPUT, _value_info(name, values.get(name))) for name in marks]
         _write(target, data, body)
     _bring(source, target, external)
@@ -139,4 +146,3 @@ def _bring(source: Path, target: Path, external: Iterable[str]) -> None:
             os.link((source.parent / name).resolve(), there)
         except OSError:
             shutil.copyfile(source.parent / name, there)
-

@@ -39,7 +39,7 @@ class File:
         told = {
             "descr": numpy.lib.format.dtype_to_descr(first.dtype),
             "fortran_order": False,
-            "shape": (samples,) + first.shape,
+            "shape": (samples, *first.shape),
         }
         numpy.lib.format.write_array_header_1_0(self.stream, told)
 

@@ -63,13 +63,13 @@ def _judge(work: Work, expected: dict[str, Array], answers: dict[str, Array], pr
     row = tolerance.ROWS[work.outcome.precision].overridden(work.ask.atol, work.ask.cosine, work.ask.top1)
     responded = response.responses(expected, count, probes)
     compared = {name: array[:count] for name, array in expected.items()}
-    verdict = compare.judge(compared, _in_order(compared, answers), row, responded)
+    verdict = compare.judge(compared, in_order(compared, answers), row, responded)
     work.outcome.verdict = verdict
     work.outcome.status = verdict.status
     work.outcome.note = "; ".join(verdict.reasons)
 
 
-def _in_order(reference: Mapping[str, Array], target: dict[str, Array]) -> dict[str, Array]:
+def in_order(reference: Mapping[str, Array], target: dict[str, Array]) -> dict[str, Array]:
     """The target's outputs in the reference's order: by name where all names are known, else by index."""
     if set(reference) == set(target):
         return {name: target[name] for name in reference}
