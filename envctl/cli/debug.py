@@ -21,6 +21,10 @@ Converted = Annotated[
     Path | None,
     typer.Option("--target-model", metavar="FILE", help="What the engine runs instead: a copy of MODEL that you made."),
 ]
+Versions = Annotated[
+    str | None,
+    typer.Option("--versions", metavar="2024.6,…|none", help="Releases to try besides; default: those that are here."),
+]
 RunnerName = Annotated[str, typer.Option("--runner", help="auto, local or docker.")]
 
 
@@ -31,6 +35,7 @@ def debug(
     *,
     pinned: options.Pinned,
     target_model: Converted = None,
+    versions: Versions = None,
     precision: shared.PrecisionOption = None,
     gpu: options.Gpu = None,
     pin: options.Pins = [],  # noqa: B006
@@ -64,7 +69,7 @@ def debug(
         ask = _ask(given)
         from envctl.workflow.debug import debug as perform
 
-        found = perform(ask, screen, probes)
+        found = perform(ask, screen, probes, _versions(versions))
         screen.quiet()
         from envctl.cli import debug_result
 
@@ -73,6 +78,11 @@ def debug(
         else:
             debug_result.show(found)
     raise typer.Exit(found.exit_code)
+
+
+def _versions(text: str | None) -> tuple[str, ...] | None:
+    """The releases that were named; none for "none", None where nothing was said."""
+    return None if text is None else tuple(word for word in text.split(",") if word and word != "none")
 
 
 def _ask(given: dict[str, Any]) -> Ask:

@@ -39,6 +39,9 @@ def as_data(found: Diagnosis) -> dict[str, Any]:
         "runs": found.runs,
         "nodes": found.nodes,
         "memory": {name: {"marked": marked, "plain": plain} for name, (marked, plain) in found.memory.items()},
+        "blamed": found.blamed,
+        "elsewhere": [asdict(each) for each in found.elsewhere],
+        "part": str(found.part) if found.part else None,
         "notes": found.notes,
         "verified": outcome_data(found.outcome),
     }
@@ -61,9 +64,13 @@ def show(found: Diagnosis) -> None:
     _show_finding(console, found)
     for line in _growth(found):
         row(console, "growth", line)
+    row(console, "blamed", found.blamed)
+    for each in found.elsewhere:
+        row(console, "elsewhere", f"{each.title}: {each.status}{f' ({each.note})' if each.note else ''}")
     for note in (*outcome.notes, *found.notes):
         row(console, "note", note)
     row(console, "searched", _searched(found))
+    row(console, "part", f"{found.part} (shows it alone)" if found.part else "")
     if outcome.folder:
         row(console, "kept", f"{outcome.folder} (jobs, logs, reproduce.sh)")
 

@@ -16,9 +16,10 @@ from envctl.errors import BadInput
 from envctl.model import ModelFacts, onnx_graph
 from envctl.model.onnx_graph import OnnxGraph
 from envctl.model.onnx_header import BITS
-from envctl.workflow import convert, debug_told, route, run, steps
+from envctl.workflow import convert, debug_elsewhere, debug_told, route, run, steps
 from envctl.workflow.ask import Ask, Listener
 from envctl.workflow.debug_bench import Bench
+from envctl.workflow.debug_elsewhere import THE_FILE, Elsewhere
 from envctl.workflow.debug_told import Suspect
 from envctl.workflow.feeds import make_feeds
 from envctl.workflow.outcome import Outcome
@@ -53,6 +54,9 @@ class Diagnosis:
     nodes: int = 0
     memory: dict[str, tuple[int, int]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    part: Path | None = None  # the guilty part as a model, which was run alone
+    blamed: str = ""
+    elsewhere: list[Elsewhere] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
@@ -60,16 +64,28 @@ class Diagnosis:
         return 0 if self.status == "agrees" else 1
 
 
-def debug(ask: Ask, listener: Listener, probes: host_module.Probes) -> Diagnosis:
-    """The first node whose output differs though its inputs agree; an engine's own failures are raised."""
+def debug(
+    ask: Ask, listener: Listener, probes: host_module.Probes, versions: tuple[str, ...] | None = None
+) -> Diagnosis:
+    """The first node whose output differs though its inputs agree; an engine's own failures are raised.
+
+    `versions` are other releases of the engine to try the same model with; None: some whose environments are there.
+    """
     found: list[Diagnosis] = []
 
     def perform(work: Work, listener: Listener) -> None:
         convert.perform(work, listener)
         found.append(_diagnose(work, listener))
 
-    run.run(_through_onnx(ask), listener, probes, perform)
-    return found[0]
+    ask = _through_onnx(ask)
+    run.run(ask, listener, probes, perform)
+    told = found[0]
+    if versions:
+        told.elsewhere = debug_elsewhere.named(ask, versions, listener)
+    elif versions is None and told.status in ("node", "company") and not told.blamed.startswith(THE_FILE):
+        assert told.outcome.target
+        told.elsewhere = debug_elsewhere.cheap(ask, told.outcome.target, listener)
+    return told
 
 
 def _through_onnx(ask: Ask) -> Ask:
@@ -94,6 +110,10 @@ def _diagnose(work: Work, listener: Listener) -> Diagnosis:
     scale = SCALES[outcome.precision]
     finding = hunt(search, scale, lambda tensor: _alone(bench, search, tensor))
     _tell(told, bench, search, finding)
+    told.blamed = debug_elsewhere.blamed(bench)
+    told.part = bench.part / "part.onnx" if bench.part and finding.alone is not None else None
+    if not work.ask.keep:
+        bench.tidy()
     return told
 
 
@@ -205,8 +225,3 @@ def _tell(told: Diagnosis, bench: Bench, search: Search, finding: Finding) -> No
     plain = {name: each.peak_memory for name, each in bench.work.outcome.results.items()}
     told.memory = {name: (peak, plain[name]) for name, peak in bench.peaks.items() if plain.get(name)}
     told.notes = [*bench.notes, *(f"{name} could not be measured: {why}" for name, why in search.unmeasured.items())]
-
-
-def folder_of(told: Diagnosis) -> Path | None:
-    """Where the jobs of the search lie."""
-    return told.outcome.folder

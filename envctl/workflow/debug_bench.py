@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -51,6 +52,8 @@ class Bench:
     kept: dict[str, Output] = field(default_factory=dict)  # the reference's tensors, as they were measured
     peaks: dict[str, int] = field(default_factory=dict)
     runs: int = 0
+    part: Path | None = None
+    folders: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def learn(self, names: Sequence[str]) -> None:
@@ -66,7 +69,7 @@ class Bench:
             self.given = {}
 
     def _shapes(self, graph: OnnxGraph, role: str, names: Sequence[str]) -> dict[str, Value]:
-        folder = self.work.folder / f"shapes-{role}"
+        folder = self._folder(f"shapes-{role}")
         fixed = {name: Value(dtype=str(each.dtype), shape=each.shape[1:]) for name, each in self.feeds.items()}
         external = self.external.get(graph.path, ())
         marked = mark(graph.path, folder / "marked.onnx", names, {}, inputs=fixed, external=external)
@@ -76,9 +79,9 @@ class Bench:
     def measure(self, names: Sequence[str]) -> Probe:
         """One run on either side with these tensors as further outputs."""
         self.runs += 1
-        folder = self.work.folder / f"marks-{self.runs}"
+        folder = self._folder("marks")
         self.listener.say(f"run {self.runs}: {len(names)} tensors of {len(self.source.makers())}")
-        expected = self._on_reference(folder / "reference", names)
+        expected = self.on_reference(self.source, names)
         external = self.external.get(self.target.path, ())
         marked = mark(self.target.path, folder / "marked.onnx", names, self.given, external=external)
         try:
@@ -88,14 +91,16 @@ class Bench:
             return Probe(errors=None)
         own = len(self.source.outputs)
         pairs = zip((*self.source.outputs, *names), expected, _aligned(answers, self.target.outputs, own), strict=True)
-        apart = {name: error(_array(before), _array(after)) for name, before, after in pairs}
+        apart = {name: error(array_of(before), array_of(after)) for name, before, after in pairs}
         self.kept.update(zip(names, expected[own:], strict=True))
         shown = any(apart[name] >= VANISHED * plain for name, plain in self.plain.items())
         return Probe(errors={name: apart[name] for name in names}, still_parts=shown)
 
-    def _on_reference(self, folder: Path, names: Sequence[str]) -> tuple[Output, ...]:
-        external = self.external.get(self.source.path, ())
-        marked = mark(self.source.path, folder / "marked.onnx", names, self.values, external=external)
+    def on_reference(self, graph: OnnxGraph, names: Sequence[str]) -> tuple[Output, ...]:
+        """What the reference's engine answers with a file's graph as it is written, nothing optimised."""
+        folder = self._folder("reference")
+        external = self.external.get(graph.path, ())
+        marked = mark(graph.path, folder / "marked.onnx", names, self.values, external=external)
         steps.write_inputs(folder, self.feeds)
         job = replace(self._job(folder, "infer", self.reference, marked), inputs=tuple(self.feeds))
         job.options.update(optimise=False, precision="fp32", stream=True)
@@ -123,7 +128,7 @@ class Bench:
         """The error of a tensor when the target makes it from the reference's own tensors; None where it cannot."""
         self.runs += 1
         self.listener.say(f"run {self.runs}: what makes {tensor}, alone")
-        folder = self.work.folder / f"alone-{self.runs}"
+        self.part = folder = self._folder("alone")
         given = {name: self._given(name) for name in feeds}
         values = {name: Value(dtype=str(each.dtype), shape=each.shape[1:]) for name, each in given.items()}
         known = {tensor: self.given.get(tensor, Value(dtype="", shape=None))}
@@ -134,11 +139,11 @@ class Bench:
         except JobFailed as failed:
             self.notes.append(f"what makes {tensor} could not be run alone: {failed.what}")
             return None
-        return error(_array(self.kept[tensor]), _array(answer))
+        return error(array_of(self.kept[tensor]), array_of(answer))
 
     def _given(self, name: str) -> Array:
         """The reference's values of a tensor, in the type that the target's file has for it."""
-        array = self.feeds[name] if name in self.feeds else _array(self.kept[name])
+        array = self.feeds[name] if name in self.feeds else array_of(self.kept[name])
         wanted = self.given[name].dtype if name in self.given else str(array.dtype)
         return array if wanted in (str(array.dtype), "bfloat16", "") else array.astype(wanted)
 
@@ -147,6 +152,17 @@ class Bench:
         job = steps.job(folder, step, prepared, path, facts.files()[1:], self.work.ask, self.work.limits)
         job.options.update(source_options(facts))
         return job
+
+    def _folder(self, what: str) -> Path:
+        """A new folder for a run; all but that of the last part run alone go when the search is over."""
+        self.folders.append(self.work.folder / f"{what}-{len(self.folders)}")
+        return self.folders[-1]
+
+    def tidy(self) -> None:
+        """Remove the folders of all runs but the last part's, which shows the fault by itself."""
+        for folder in self.folders:
+            if folder != self.part:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _peak(self, name: str, result: Result) -> None:
         self.peaks[name] = max(self.peaks.get(name, 0), result.peak_memory)
@@ -159,7 +175,7 @@ def _aligned(answers: tuple[Output, ...], own: tuple[str, ...], count: int) -> l
     return list(answers)
 
 
-def _array(output: Output) -> Array:
+def array_of(output: Output) -> Array:
     """An array of a job, left on disk."""
     import numpy as np
 
