@@ -25,6 +25,8 @@ Versions = Annotated[
     str | None,
     typer.Option("--versions", metavar="2024.6,…|none", help="Releases to try besides; default: those that are here."),
 ]
+Layers = Annotated[bool, typer.Option("--layers", help="Also find the fewest layers to keep in float32.")]
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="FILE.onnx for the model with these layers kept.")]
 RunnerName = Annotated[str, typer.Option("--runner", help="auto, local or docker.")]
 
 
@@ -36,6 +38,8 @@ def debug(
     pinned: options.Pinned,
     target_model: Converted = None,
     versions: Versions = None,
+    layers: Layers = False,
+    output: Output = None,
     precision: shared.PrecisionOption = None,
     gpu: options.Gpu = None,
     pin: options.Pins = [],  # noqa: B006
@@ -67,9 +71,10 @@ def debug(
 
         probes = start_probes()  # they run while the rest is being imported
         ask = _ask(given)
-        from envctl.workflow.debug import debug as perform
+        from envctl.workflow import debug as workflow
 
-        found = perform(ask, screen, probes, _versions(versions))
+        wish = workflow.Layers(output=output) if layers else None
+        found = workflow.debug(ask, screen, probes, _versions(versions), wish)
         screen.quiet()
         from envctl.cli import debug_result
 

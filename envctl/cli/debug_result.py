@@ -12,6 +12,7 @@ from envctl.cli.stack import row
 
 if TYPE_CHECKING:
     from envctl.workflow.debug import Diagnosis
+    from envctl.workflow.debug_layers import Mixed
 
 HEADS = {
     "agrees": "AGREES  nothing parts: the outputs pass the verdict",
@@ -41,6 +42,7 @@ def as_data(found: Diagnosis) -> dict[str, Any]:
         "memory": {name: {"marked": marked, "plain": plain} for name, (marked, plain) in found.memory.items()},
         "blamed": found.blamed,
         "elsewhere": [asdict(each) for each in found.elsewhere],
+        "layers": asdict(found.mixed) if found.mixed else None,
         "part": str(found.part) if found.part else None,
         "notes": found.notes,
         "verified": outcome_data(found.outcome),
@@ -65,6 +67,8 @@ def show(found: Diagnosis) -> None:
     for line in _growth(found):
         row(console, "growth", line)
     row(console, "blamed", found.blamed)
+    if found.mixed:
+        _show_layers(console, found.mixed)
     for each in found.elsewhere:
         row(console, "elsewhere", f"{each.title}: {each.status}{f' ({each.note})' if each.note else ''}")
     for note in (*outcome.notes, *found.notes):
@@ -82,6 +86,21 @@ def _show_finding(console: Console, found: Diagnosis) -> None:
     row(console, "tensor", f"{finding.tensor}: error {finding.after:.1e} of its scale, its inputs {finding.before:.1e}")
     if finding.alone is not None:
         row(console, "alone", f"on the reference's own inputs the target makes an error of {finding.alone:.1e}")
+
+
+def _show_layers(console: Console, mixed: Mixed) -> None:
+    """The layers to keep and the search for them."""
+    for number, trial in enumerate(mixed.trials, 1):
+        verdict = "passed" if trial.passed else "failed"
+        row(console, "trial", f"{number}: {len(trial.kept)} in float32: {verdict}, error {trial.error:.1e}")
+    if mixed.kept is None:
+        row(console, "layers", f"none of {len(mixed.trials)} trials passed")
+        return
+    least = "none can be given back" if mixed.minimal else "the trials were used up"
+    row(console, "layers", f"keep {len(mixed.kept)} of {mixed.candidates} in float32 ({least})")
+    for name in mixed.kept:
+        row(console, "keep", name)
+    row(console, "wrote", str(mixed.written) if mixed.written else "")
 
 
 def _growth(found: Diagnosis) -> list[str]:

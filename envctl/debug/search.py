@@ -57,7 +57,7 @@ class Search:
             unknown = self._unknown(bad, limit)
             if not unknown:
                 return bad
-            if not self._measure(self._chunk(unknown)):
+            if not self.measure(self.chunk(unknown)):
                 return None
             bad = self._earliest(self.flow.upstream(bad), limit) or bad
         return None
@@ -71,7 +71,7 @@ class Search:
         """What is still to be measured before `bad`: what no tensor that agrees clears, then what its node reads."""
         agreeing = [name for name, error in self.errors.items() if error <= limit]
         cleared = set(agreeing) | {name for each in agreeing for name in self.flow.upstream(each)}
-        between = [name for name in self.flow.upstream(bad, stop=agreeing) if self._open(name) and name not in cleared]
+        between = [name for name in self.flow.upstream(bad, stop=agreeing) if self.open(name) and name not in cleared]
         return between or list(self.frontier(bad))
 
     def frontier(self, tensor: str) -> Iterator[str]:
@@ -82,15 +82,16 @@ class Search:
             if name in seen:
                 continue
             seen.add(name)
-            if self._open(name):
+            if self.open(name):
                 yield name
             elif name not in self.errors:
                 left += self.flow.reads(self.flow.made_by[name])
 
-    def _open(self, name: str) -> bool:
+    def open(self, name: str) -> bool:
+        """Whether it can be measured and was not."""
         return name in self.measurable and name not in self.errors and name not in self.unmeasured
 
-    def _chunk(self, unknown: Sequence[str]) -> list[str]:
+    def chunk(self, unknown: Sequence[str]) -> list[str]:
         """Tensors spread evenly over `unknown`, as many as one run keeps; one at least."""
         count = min(len(unknown), self.room.most)
         while count > 1:
@@ -100,7 +101,7 @@ class Search:
             count = count * 3 // 4
         return [unknown[len(unknown) // 2]]
 
-    def _measure(self, names: Sequence[str]) -> bool:
+    def measure(self, names: Sequence[str]) -> bool:
         """Measure these tensors; False where no run is left. What cannot be run or hides the fault is taken apart."""
         left = [list(names)]
         while left:

@@ -16,10 +16,11 @@ from envctl.errors import BadInput
 from envctl.model import ModelFacts, onnx_graph
 from envctl.model.onnx_graph import OnnxGraph
 from envctl.model.onnx_header import BITS
-from envctl.workflow import convert, debug_elsewhere, debug_told, route, run, steps
+from envctl.workflow import convert, debug_elsewhere, debug_layers, debug_told, route, run, steps
 from envctl.workflow.ask import Ask, Listener
 from envctl.workflow.debug_bench import Bench
 from envctl.workflow.debug_elsewhere import THE_FILE, Elsewhere
+from envctl.workflow.debug_layers import Mixed
 from envctl.workflow.debug_told import Suspect
 from envctl.workflow.feeds import make_feeds
 from envctl.workflow.outcome import Outcome
@@ -36,6 +37,13 @@ Status = Literal["agrees", "refused", "node", "company", "gradual", "unfinished"
 SAMPLES = 4  # that marked runs take: those which differ most
 MOST_RUNS = 12
 SHARE = 6  # of a plain run's peak memory is what the marked tensors of one run may take
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layers:
+    """That layers are to be kept, and where the model that passes goes."""
+
+    output: Path | None = None
 
 
 @dataclass(kw_only=True, slots=True)
@@ -57,6 +65,7 @@ class Diagnosis:
     part: Path | None = None  # the guilty part as a model, which was run alone
     blamed: str = ""
     elsewhere: list[Elsewhere] = field(default_factory=list)
+    mixed: Mixed | None = None
 
     @property
     def exit_code(self) -> int:
@@ -65,19 +74,26 @@ class Diagnosis:
 
 
 def debug(
-    ask: Ask, listener: Listener, probes: host_module.Probes, versions: tuple[str, ...] | None = None
+    ask: Ask,
+    listener: Listener,
+    probes: host_module.Probes,
+    versions: tuple[str, ...] | None = None,
+    layers: Layers | None = None,
 ) -> Diagnosis:
     """The first node whose output differs though its inputs agree; an engine's own failures are raised.
 
     `versions` are other releases of the engine to try the same model with; None: some whose environments are there.
+    With `layers` also the fewest layers to keep in float32.
     """
     found: list[Diagnosis] = []
 
     def perform(work: Work, listener: Listener) -> None:
         convert.perform(work, listener)
-        found.append(_diagnose(work, listener))
+        found.append(_diagnose(work, listener, layers))
 
     ask = _through_onnx(ask)
+    if layers:
+        debug_layers.check(ask)
     run.run(ask, listener, probes, perform)
     told = found[0]
     if versions:
@@ -96,7 +112,7 @@ def _through_onnx(ask: Ask) -> Ask:
     return ask if is_onnx else replace(ask, through="onnx")
 
 
-def _diagnose(work: Work, listener: Listener) -> Diagnosis:
+def _diagnose(work: Work, listener: Listener, layers: Layers | None) -> Diagnosis:
     outcome = work.outcome
     told = Diagnosis(outcome=outcome)
     if outcome.status in ("passed", "refused"):
@@ -112,6 +128,8 @@ def _diagnose(work: Work, listener: Listener) -> Diagnosis:
     _tell(told, bench, search, finding)
     told.blamed = debug_elsewhere.blamed(bench)
     told.part = bench.part / "part.onnx" if bench.part and finding.alone is not None else None
+    if layers:
+        told.mixed = debug_layers.search(work, bench, search, listener, layers.output)
     if not work.ask.keep:
         bench.tidy()
     return told

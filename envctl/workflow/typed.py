@@ -63,7 +63,7 @@ def make(work: Work, tools: GraphTypes, facts: ModelFacts) -> ModelFacts:
     """The model with the types written into it, checked: its header must state the precision that was asked for."""
     ask, folder = work.ask, work.folder / FOLDER
     job = steps.job(folder, "convert", work.target, facts.path, facts.files()[1:], ask, work.limits)
-    job.options.update(keep_float32=list(tools.keep_float32))
+    job.options.update(keep_float32=list(tools.keep_float32), keep_nodes=list(ask.keep_layers))
     if ask.precision == "int8":
         feeds = calibration(ask, facts)
         steps.write_inputs(folder, feeds)
@@ -111,12 +111,13 @@ def _calibrated(ask: Ask, facts: ModelFacts, feeds: Mapping[str, Array]) -> list
 
 
 def identity(ask: Ask) -> dict[str, Any]:
-    """What the samples for calibration add to an engine's key."""
+    """What the samples for calibration, and layers that are kept, add to an engine's key."""
+    kept = {"keep_layers": list(ask.keep_layers)} if ask.keep_layers else {}
     if ask.calibration in (None, SEEDED):
-        return {"calibration": ask.calibration and [SEEDED, ask.seed, ask.samples]}
+        return {"calibration": ask.calibration and [SEEDED, ask.seed, ask.samples]} | kept
     path = Path(ask.calibration or "")
     files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
-    return {"calibration": [sha256_of(file) for file in files]}
+    return {"calibration": [sha256_of(file) for file in files]} | kept
 
 
 def _samples(feeds: Mapping[str, Array]) -> set[bytes]:

@@ -7,12 +7,13 @@ returns the first output of the guilty node, as the healthy model calls it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 from onnx import AttributeProto, ModelProto, NodeProto, helper, numpy_helper
 
 from .altered import attribute, set_pads, tensor
-from .graph import Array
+from .graph import Array, feeds
 
 Plant = Callable[[ModelProto], str]
 
@@ -31,7 +32,7 @@ def own_copy(model: ModelProto, node: NodeProto, index: int, change: Callable[[A
     stored = tensor(model.graph, node.input[index])
     assert stored is not None, f"{node.name} has no stored input {index}"
     old = numpy_helper.to_array(stored)
-    new = np.ascontiguousarray(np.asarray(change(old)).astype(old.dtype))
+    new = np.array(np.asarray(change(old)).astype(old.dtype), order="C")
     assert new.shape == old.shape and not np.array_equal(old, new)
     name = f"planted_{node.input[index]}"
     model.graph.initializer.append(numpy_helper.from_array(new, name))
@@ -64,6 +65,28 @@ def merged_away(model: ModelProto, node: NodeProto) -> str:
         other.output[:] = [gone if name == before else name for name in other.output]
         other.input[:] = [gone if name == before else name for name in other.input]
     return str(gone)
+
+
+def quantised(source: Path, target: Path) -> Path:
+    """The model in QDQ int8, calibrated on seeded inputs."""
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.calibrate import CalibrationDataReader
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc,unused-ignore]
+        """Eight seeded samples."""
+
+        def __init__(self) -> None:
+            self.left = iter([feeds(source, seed=seed, batch=1) for seed in range(8)])
+
+        def get_next(self) -> dict[str, Array] | None:
+            return next(self.left, None)
+
+    kinds = {"activation_type": QuantType.QInt8, "weight_type": QuantType.QInt8}
+    extra = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
+    quantize_static(
+        source, target, Reader(), quant_format=QuantFormat.QDQ, per_channel=True, extra_options=extra, **kinds
+    )
+    return target
 
 
 def has_weight(model: ModelProto, least: int = 2, index: int = 1) -> Callable[[NodeProto], bool]:
