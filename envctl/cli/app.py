@@ -15,6 +15,7 @@ COMMANDS = {
     "run": "Convert, run and verify a model in a pinned environment.",
     "compare": "Measure a model over engines, versions, precisions: correctness, latency, memory, size.",
     "bench": "Measure a model with one engine: the same for one cell.",
+    "debug": "Find the first node where an engine and the reference part.",
     "inspect": "Say what a model file is: format, inputs and outputs, versions, operators, risks.",
     "doctor": "Say what is broken on this machine, what mends it, and what runs here.",
     "resolve": "Find one consistent stack for a machine, or the proof that there is none.",

@@ -20,6 +20,10 @@ FATAL, ERROR = 4, 3
 # https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html#use_tf32
 PRECISE = {"use_tf32": "0"}
 OVERRIDE = "NVIDIA_TF32_OVERRIDE"
+# numpy's names where the library has others
+OTHER = {"float": "float32", "double": "float64", "string": "str"}
+SAME = ("float16", "bfloat16", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
+TYPES = {"tensor(%s)" % name: OTHER.get(name, name) for name in list(OTHER) + list(SAME)}
 
 
 def open_engine():
@@ -113,6 +117,15 @@ def convert(source, target, options):
         artifacts.append(options["data"])
     session = start(source, chosen, {})  # written for any device: the CPU is enough
     return {"artifacts": artifacts, "read_back": {"providers": " ".join(session.get_providers())}}
+
+
+def shapes(source, options):
+    """Element type and shape of every output, as the library infers them when it loads the model; nothing is run."""
+    session = start(source, session_options(dict(options, optimise=False)), {})
+    return {
+        entry.name: json.dumps([TYPES.get(entry.type, entry.type), list(entry.shape)])
+        for entry in session.get_outputs()
+    }
 
 
 def load(source, options):
