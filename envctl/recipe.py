@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class Packages:
 
     `on` says for which side of an engine that comes for both: "cpu", "gpu", or "" for either; `cuda` for which CUDA
     of the stack, where an engine has distributions for several. `alone` are those that come without what their metadata
-    asks for, each with the reason.
+    asks for, each with the reason. `index_where_set` are aliases that count on machines that have an address for them.
     """
 
     requirements: tuple[str, ...]
@@ -30,6 +31,12 @@ class Packages:
     on: str = ""
     cuda: str = ""
     alone: dict[str, str] = field(default_factory=dict)
+    index_where_set: dict[str, str] = field(default_factory=dict)
+
+    def served_by(self, aliases: Collection[str]) -> Packages:
+        """The same with those of the aliases that count where a machine has an address for them."""
+        there = {name: alias for name, alias in self.index_where_set.items() if alias in aliases}
+        return replace(self, index=self.index | there) if there else self
 
     def fits(self, stack: Stack) -> bool:
         """Whether these are the distributions for the side and the CUDA of a stack."""
@@ -95,6 +102,7 @@ def read_packages(table: dict[str, Any]) -> Packages:
         on=table.get("on", ""),
         cuda=table.get("cuda", ""),
         alone=dict(table.get("alone", {})),
+        index_where_set=dict(table.get("index_where_set", {})),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from envctl import matrix, routes
 from envctl.aliases import read_indexes
+from envctl.errors import NoStack
 from envctl.host import HostFacts
 from envctl.matrix import Matrix
 from envctl.model import ModelFacts
@@ -63,6 +64,9 @@ def _through(
 ) -> tuple[Plan, Plan]:
     """The target's plan once more, for the opsets that the route can write, and the plan of the route."""
     opsets = tuple(each for each in writable_opsets(facts, route) if ask.opset in ("", each))
+    if route.opsets and not opsets:
+        do = [f"it writes {', '.join(sorted(route.opsets, key=int))}"]
+        raise NoStack(f"the way from {model.format} to ONNX does not write opset {ask.opset}", do=do)
     if opsets:
         known = with_opset(known_facts(host, runner, None, ask.gpu), opsets, f"opsets that {route.writer} writes")
         target = _target(facts, ask, host, runner, model, known)

@@ -52,9 +52,10 @@ def passing(ask: Ask) -> str:
 
 
 def writable_opsets(matrix: Matrix, route: Route) -> tuple[str, ...]:
-    """The opsets that some release of the route's writer can write, newest first; none where the format has none."""
+    """The opsets that the route, or some release of its writer, can write, best first; none where the format has
+    none."""
     if not route.writer:
-        return ()
+        return route.opsets
     claims = [claim for release in matrix.component(route.writer).releases for claim in release.requires]
     limits = [claim.condition for claim in claims if claim.name == "opset"]
     return tuple(str(n) for n in range(HIGHEST, 0, -1) if any(limit.admits(str(n)) for limit in limits))
@@ -101,6 +102,7 @@ def source_options(facts: ModelFacts) -> dict[str, Any]:
         "keras": facts.producer_version if facts.format.startswith("keras") else "",
         "inputs": [tensor.name for tensor in facts.inputs],
         "outputs": [tensor.name for tensor in facts.outputs],
+        "tensors": {it.name: [it.dtype, list(it.shape)] for it in facts.inputs if it.shape is not None},
         "aliases": {it.key: it.name for it in (*facts.inputs, *facts.outputs) if it.key not in ("", it.name)},
     }
 
@@ -118,6 +120,8 @@ def _pass(work: Work, route: Route, prepared: Prepared) -> Passed:
     job.options.update(source_options(work.source), to=route.to, nchw=work.ask.layout == "nchw")
     if route.writer:
         job.options["opset"] = prepared.plan.stack.version("opset")
+    elif route.opsets:
+        job.options["opset"] = _own_opset(work, route)
     job = replace(job, adapter=route.adapter)
     parts = _depends_on(job, prepared, work.source)
     name = kept.name_of(parts)
@@ -127,6 +131,12 @@ def _pass(work: Work, route: Route, prepared: Prepared) -> Passed:
     if not found:
         kept.keep(KIND, name, parts, result)
     return replace(made, kept=found is not None)
+
+
+def _own_opset(work: Work, route: Route) -> str:
+    """The best opset of those that the route itself says: the target's, or of an engine that asks for none any."""
+    chosen = work.target.plan.stack.choices.get("opset")
+    return chosen.version if chosen else next(each for each in route.opsets if work.ask.opset in ("", each))
 
 
 def _depends_on(job: Job, prepared: Prepared, source: ModelFacts) -> dict[str, Any]:
