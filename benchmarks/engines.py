@@ -14,6 +14,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORD, PAGE = ROOT / "benchmarks" / "records" / "engines.json", ROOT / "docs" / "engines.md"
@@ -72,10 +73,17 @@ def read(code: int, out: str, err: str) -> dict[str, object]:
     return {
         "status": status,
         "why": " | ".join([str(why), *because])[:400] if code else "",
-        "way": f"{route['to']} in {route['source']['engine']} {source.get(route['source']['engine'], '')}" if source else "",
+        "way": way(route, source),
         "version": stack.get(str(target.get("engine")), ""),
         "worst": max((it.get("max_abs", 0) for it in (told.get("verdict") or {}).get("outputs", ())), default=None),
     }  # fmt: skip
+
+
+def way(route: dict[str, Any], source: dict[str, str]) -> str:
+    """The format that the model passed, and in what."""
+    engine = (route.get("source") or {}).get("engine", "")
+    legacy = f" with tf-keras {source['tf-keras']}" if "tf-keras" in source else ""
+    return f"{route['to']} in {engine} {source.get(engine, '')}{legacy}" if source else ""
 
 
 def main() -> None:
@@ -144,7 +152,7 @@ Written by `python3 benchmarks/engines.py MODELS` from real runs (benchmarks/rec
 `passed`: converted, run, and judged against the framework that the model comes from, on seeded inputs in float32.
 `built`: an engine for a GPU, written here and not executed. `refused`: envctl said before any conversion that it cannot
 be. `cannot run here`: this machine lacks something. `failed`: a worker or a verdict said so. All on one CPU machine
-without a GPU, every worker capped at 6 GB; the makers are tests/models/keras_nets.py, torch_nets.py, digits.py, tflite.py."""
+without a GPU, every worker capped at 6 GB; the makers are keras_nets.py, torch_nets.py and digits.py of tests/models."""
 
 
 if __name__ == "__main__":

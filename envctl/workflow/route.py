@@ -13,12 +13,12 @@ from envctl.errors import JobFailed, Reason
 from envctl.job import Job, Result
 from envctl.matrix import Matrix
 from envctl.model import ModelFacts, Tensor
-from envctl.request import Known, Pin
+from envctl.request import Known
 from envctl.routes import Route
 from envctl.runner import Runner
-from envctl.versions import Condition
 from envctl.workflow import kept, steps
 from envctl.workflow.ask import Ask
+from envctl.workflow.of_file import with_file
 from envctl.workflow.plan import Plan, plan
 from envctl.workflow.prepare import Prepared
 from envctl.workflow.source import read_source
@@ -75,23 +75,7 @@ def plan_route(
         opsets = [each for each in writable_opsets(matrix, route) if ask.opset in ("", each)]
         opsets = [each for each in opsets if chosen is None or Version(each) <= Version(chosen.version)]
         known = with_opset(known, tuple(opsets), f"opsets that {target.title} reads")
-    return plan(matrix, route.engine, source_pins(ask, facts), known, runner)
-
-
-def source_pins(ask: Ask, facts: ModelFacts) -> tuple[Pin, ...]:
-    """What the model's file asks of its framework's environment, and what the person did (--via)."""
-    said = {pin.name for pin in ask.via}
-    return ask.via + tuple(pin for pin in _of_file(facts) if pin.name not in said)
-
-
-def _of_file(facts: ModelFacts) -> tuple[Pin, ...]:
-    """A Keras file is read by the Keras of its major version that is not older than the one that wrote it: an older one
-    fails in words about layers and variables (docs/evidence.md#keras-files)."""
-    if facts.format not in ("keras", "keras-h5") or not facts.producer_version:
-        return ()
-    written = Version(facts.producer_version)
-    condition = Condition(any=(f">={written.major}.{written.minor},<{written.major + 1}",))
-    return (Pin(name="keras", condition=condition, said=f"{facts.path.name} was written by Keras {written}"),)
+    return with_file(facts, ask.via, lambda pins: plan(matrix, route.engine, pins, known, runner))
 
 
 def source_options(facts: ModelFacts) -> dict[str, Any]:
