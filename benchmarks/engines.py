@@ -1,7 +1,7 @@
 """Which source format reaches which engine: `python3 benchmarks/engines.py MODELS [--seconds N] [--only TEXT]`.
 
 Runs `envctl run … verify` once a cell, one after the other, each in its caps, and keeps what came of it in
-benchmarks/records/engines.json; a cell that is there is not run again. `--page` writes docs/engines.md from that alone.
+benchmarks/records/engines.json; a cell that is there is not run again. Without MODELS only docs/engines.md is written.
 MODELS is a folder in which `tests/models/` makers have put their networks: MODELS/NAME/FILE.
 """
 
@@ -23,9 +23,9 @@ FORMATS = {
     "keras-h5": "model.h5", "tflite": "model.tflite", "torchscript": "traced.pt", "torch-export": "exported.pt2",
 }  # fmt: skip
 ENGINES = (
-    "--ort 1.15", "--ort 1.17", "--ort 1.20", "--ort 1.31", "--openvino 2023.3", "--openvino 2024.6",
-    "--openvino 2025.4", "--openvino 2026.4", "--litert 2.3", "--ncnn 1.0.20261020", "--mxnet 1.9.1",
-    "--trt-rtx 1.4", "--trt-rtx 1.7", "--tf 2.15", "--tf 2.20", "--torch 2.15", "--trt 10", "--ort-gpu 1.31",
+    "--ort 1.31", "--openvino 2026.4", "--ncnn 1.0.20261020", "--trt-rtx 1.7", "--litert 2.3", "--mxnet 1.9.1",
+    "--ort 1.17", "--openvino 2024.6", "--openvino 2023.3", "--ort 1.20", "--tf 2.15", "--tf 2.20", "--torch 2.13",
+    "--trt 10", "--ort-gpu 1.31", "--openvino 2025.4", "--ort 1.15", "--trt-rtx 1.4",
 )  # fmt: skip
 WORDS = {0: "passed", 1: "failed", 2: "refused", 3: "refused", 4: "cannot run here", 5: "failed"}
 SECONDS, MEMORY = 400, "6g"
@@ -35,21 +35,22 @@ def cells(models: Path, only: str) -> list[tuple[str, str, str]]:
     """(model, format, engine) of everything that there is to try."""
     found = [
         (folder.name, form, engine)
+        for engine in ENGINES
         for folder in sorted(models.iterdir())
         for form, name in FORMATS.items()
         if (folder / name).exists()
-        for engine in ENGINES
     ]
     return [cell for cell in found if only in " ".join(cell)]
 
 
-def tried(models: Path, cell: tuple[str, str, str], more: list[str]) -> dict[str, object]:
+def tried(models: Path, cell: tuple[str, str, str], more: list[str], torch: str) -> dict[str, object]:
     """What one run came to."""
     model, form, engine = cell
     task = "convert" if engine.startswith("--trt") else "verify"
     command = [sys.executable, "-m", "envctl", "run", *engine.split(), "--runner", "local", *more]
     command += [task, str(models / model / FORMATS[form]), "--json", "--memory", MEMORY, "--timeout", str(SECONDS)]
     command += ["--samples", "4", *(["-o", str(models / "out"), "--force"] if task == "convert" else [])]
+    command += ["--via", f"torch=={torch}"] if torch and form.startswith("torch") and "--torch" not in engine else []
     began = time.monotonic()
     done = subprocess.run(command, cwd=models, capture_output=True, text=True, check=False)
     said = {"code": done.returncode, "seconds": round(time.monotonic() - began)}
@@ -93,7 +94,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=1500)
     parser.add_argument("--only", default="")
     parser.add_argument("--index", default="")
-    parser.add_argument("--page", action="store_true")
+    parser.add_argument("--torch", default="", help="the torch that torch's models pass")
     asked = parser.parse_args()
     record = json.loads(RECORD.read_text()) if RECORD.is_file() else {}
     until = time.monotonic() + asked.seconds
@@ -102,7 +103,7 @@ def main() -> None:
         name = " | ".join(cell)
         if name in record or time.monotonic() > until:
             continue
-        record[name] = tried(asked.models.resolve(), cell, more)
+        record[name] = tried(asked.models.resolve(), cell, more, asked.torch)
         print(name, record[name], flush=True)
         write(record)
     write_page(record)
