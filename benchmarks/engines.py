@@ -49,7 +49,9 @@ def tried(models: Path, cell: tuple[str, str, str], more: list[str], torch: str)
     task = "convert" if engine.startswith("--trt") else "verify"
     command = [sys.executable, "-m", "envctl", "run", *engine.split(), "--runner", "local", *more]
     command += [task, str(models / model / FORMATS[form]), "--json", "--memory", MEMORY, "--timeout", str(SECONDS)]
-    command += ["--samples", "4", *(["-o", str(models / "out"), "--force"] if task == "convert" else [])]
+    inputs = models / model / "inputs.npz"
+    command += ["--input", str(inputs)] if inputs.is_file() else ["--samples", "4"]
+    command += [*(["-o", str(models / "out"), "--force"] if task == "convert" else [])]
     command += ["--via", f"torch=={torch}"] if torch and form.startswith("torch") and "--torch" not in engine else []
     began = time.monotonic()
     done = subprocess.run(command, cwd=models, capture_output=True, text=True, check=False)
@@ -76,7 +78,7 @@ def read(code: int, out: str, err: str) -> dict[str, object]:
         "why": " | ".join([str(why), *because])[:400] if code else "",
         "way": way(route, source),
         "version": stack.get(str(target.get("engine")), ""),
-        "worst": max((it.get("max_abs", 0) for it in (told.get("verdict") or {}).get("outputs", ())), default=None),
+        "worst": max((it["max_abs"] for it in (told.get("verdict") or {}).get("differences", ())), default=None),
     }  # fmt: skip
 
 
