@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ class Packages:
 
     `on` says for which side of an engine that comes for both: "cpu", "gpu", or "" for either; `cuda` for which CUDA
     of the stack, where an engine has distributions for several. `alone` are those that come without what their metadata
-    asks for, each with the reason.
+    asks for, each with the reason. `index_where_set` are aliases that count on machines that have an address for them,
+    `where_chosen` more requirements, for stacks that hold a component.
     """
 
     requirements: tuple[str, ...]
@@ -30,6 +32,22 @@ class Packages:
     on: str = ""
     cuda: str = ""
     alone: dict[str, str] = field(default_factory=dict)
+    index_where_set: dict[str, str] = field(default_factory=dict)
+    where_chosen: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def served_by(self, aliases: Collection[str]) -> Packages:
+        """The same with those of the aliases that count where a machine has an address for them."""
+        there = {name: alias for name, alias in self.index_where_set.items() if alias in aliases}
+        return replace(self, index=self.index | there) if there else self
+
+    def filled(self, versions: dict[str, str]) -> Packages:
+        """The same for a stack's versions: holes filled, what comes with some of its components added, and nothing said
+        of distributions that are not there."""
+        more = [each for name, added in self.where_chosen.items() if name in versions for each in added]
+        absent = set(self.where_chosen) - set(versions)
+        requirements = tuple(each.format_map(versions) for each in (*self.requirements, *more))
+        alone = {name: why for name, why in self.alone.items() if name not in absent}
+        return replace(self, requirements=requirements, alone=alone)
 
     def fits(self, stack: Stack) -> bool:
         """Whether these are the distributions for the side and the CUDA of a stack."""
@@ -128,6 +146,8 @@ def read_packages(table: dict[str, Any]) -> Packages:
         on=table.get("on", ""),
         cuda=table.get("cuda", ""),
         alone=dict(table.get("alone", {})),
+        index_where_set=dict(table.get("index_where_set", {})),
+        where_chosen={name: tuple(more) for name, more in table.get("where_chosen", {}).items()},
     )
 
 

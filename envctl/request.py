@@ -20,6 +20,7 @@ ENGINE_OPTIONS = {
     "ncnn": "ncnn",
     "litert": "litert",
     "mxnet": "mxnet",
+    "torch": "torch",
 }
 Line = tuple[str, str, tuple[str, ...]]  # component that claims, component claimed on, alternatives
 

@@ -162,8 +162,7 @@ class ImageSpec:
         versions = {choice.name: choice.version for choice in stack.choices.values()}
         for when, packages in self.variants:
             if packages.fits(stack) and is_for(when, version):
-                filled = tuple(requirement.format_map(versions) for requirement in packages.requirements)
-                return replace(packages, requirements=filled)
+                return packages.filled(versions)
         served = [" ".join(filter(None, (when or "all", each.on and f"on {each.on}"))) for when, each in self.variants]
         what = f"images/{self.engine}.toml has no recipe for {self.engine} {version}"
         if any(each.on for _, each in self.variants):

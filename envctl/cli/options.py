@@ -22,6 +22,7 @@ PINS = {
     "ncnn": "ncnn version.",
     "litert": "LiteRT version.",
     "mxnet": "MXNet version.",
+    "torch": "PyTorch version.",
     "cuda": "CUDA version.",
     "cudnn": "cuDNN version.",
     "python": "CPython of the environment, e.g. 3.11.",

@@ -67,6 +67,7 @@ Cosine = Annotated[float | None, typer.Option(min=-1, max=1, help="Least cosine 
 Top1 = Annotated[float | None, typer.Option(min=0, max=1, help="Least top-1 agreement.")]
 Reference = Annotated[Path | None, typer.Option("--reference", help="Compare with this model instead of MODEL.")]
 Fallback = Annotated[bool, typer.Option("--allow-fallback", help="Let nodes that the GPU cannot run go to the CPU.")]
+RunnerOption = Annotated[str, typer.Option("--runner", help="auto, local or docker.")]
 Keep = Annotated[bool, typer.Option("--keep", help="Keep the job folder.")]
 Via = Annotated[
     list[str],
@@ -86,7 +87,7 @@ def run(
     pinned: options.Pinned,
     gpu: options.Gpu = None,
     pin: options.Pins = [],  # noqa: B006
-    runner: Annotated[str, typer.Option("--runner", help="auto, local or docker.")] = "auto",
+    runner: RunnerOption = "auto",
     index: options.Index = [],  # noqa: B006
     offline: options.Offline = False,
     lock: Annotated[Path | None, typer.Option("--lock", metavar="FILE", help="Use this lock's environment.")] = None,
@@ -103,6 +104,7 @@ def run(
         from envctl.workflow.ask import Ask
 
         said = [*filter(None, pinned.values()), *pin, *(["--refresh-lock"] if refresh_lock else [])]
+        said += [f"--provider {provider}"] if provider else []
         locked = _locked(lock, target, said)
         engine, pins = (locked.request.engine, ()) if locked else engine_and_pins(pinned, pin)
         environment: dict[str, Any] = {
@@ -258,7 +260,7 @@ def _finish(make: Callable[..., Ask], task: Task, chosen: dict[str, Any], as_jso
 
         probes = start_probes()  # they run while the rest is being imported
         raw = chosen.pop("raw")
-        ask = _read(make(task, **chosen), raw)
+        ask = read(make(task, **chosen), raw)
         if raw["plan"]:
             _show(ask, probes, screen)
             return
@@ -289,8 +291,8 @@ def _show(ask: Ask, probes: Probes, screen: Screen) -> None:
     print_preview(found)
 
 
-def _read(ask: Ask, raw: dict[str, Any]) -> Ask:
-    """The ask with the options that have a grammar of their own."""
+def read(ask: Ask, raw: dict[str, Any]) -> Ask:
+    """The ask with those options that have a grammar of their own."""
     precision = raw["precision"]
     if precision not in (None, "fp32", "fp16", "bf16", "int8"):
         raise BadInput(f"--precision {precision!r} is unknown", do=["one of fp32, fp16, bf16, int8"])

@@ -61,18 +61,27 @@ def _compare(work: Work, listener: Listener) -> None:
         _judge(work, expected, answers, response.telling(feeds))
 
 
+def judged_again(work: Work, expected: dict[str, Array], feeds: Mapping[str, Array]) -> compare.Verdict:
+    """The verdict on the target's run of this work, against what the reference answered before."""
+    with side_by_side(work.runner) as pool:
+        answers = _finish_target(work, _start_target(work, pool), feeds)
+    _judge(work, expected, answers, response.telling(feeds))
+    assert work.outcome.verdict
+    return work.outcome.verdict
+
+
 def _judge(work: Work, expected: dict[str, Array], answers: dict[str, Array], probes: frozenset[str]) -> None:
     count = len(next(iter(answers.values())))
     row = tolerance.ROWS[work.outcome.precision].overridden(work.ask.atol, work.ask.cosine, work.ask.top1)
     responded = response.responses(expected, count, probes)
     compared = {name: array[:count] for name, array in expected.items()}
-    verdict = compare.judge(compared, _in_order(compared, answers), row, responded)
+    verdict = compare.judge(compared, in_order(compared, answers), row, responded)
     work.outcome.verdict = verdict
     work.outcome.status = verdict.status
     work.outcome.note = "; ".join(verdict.reasons)
 
 
-def _in_order(reference: Mapping[str, Array], target: dict[str, Array]) -> dict[str, Array]:
+def in_order(reference: Mapping[str, Array], target: dict[str, Array]) -> dict[str, Array]:
     """The target's outputs in the reference's order: by name where all names are known, else by index."""
     if set(reference) == set(target):
         return {name: target[name] for name in reference}

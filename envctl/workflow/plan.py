@@ -24,6 +24,7 @@ from envctl.runner import Runner, runners
 from envctl.solver import Conflict, Stack, solve
 from envctl.spec import ImageSpec, base_for, read_spec
 from envctl.workflow.ask import Ask
+from envctl.workflow.of_file import with_file
 
 HOST_FACTS = ("driver", "gpu", "cpu", "glibc")
 
@@ -128,7 +129,8 @@ def plan(
 def plan_target(matrix: Matrix, ask: Ask, known: dict[str, Known], runner: Runner, model: ModelFacts | None) -> Plan:
     """The stack for what was asked, checked against what the engine can read and compute in."""
     measured = refuted(evidence.read(), model.sha256 if model else "", ask.precision or "fp32")
-    found = plan(matrix, ask.engine, ask.pins, known, runner, measured, ask.provider)
+    own = model if model and model.format in read_spec(ask.engine).formats else None
+    found = with_file(own, ask.pins, lambda pins: plan(matrix, ask.engine, pins, known, runner, measured, ask.provider))
     check_target(found, ask, model)
     _check_opset(matrix, model)
     tools = _tools(found, ask, model)
@@ -208,7 +210,7 @@ def plan_reference(
 ) -> Plan:
     """The stack that says what the right answer is: the engine that is the reference of the model's format."""
     try:
-        found = plan(matrix, engine, pins, known, runner)
+        found = with_file(model, pins, lambda all_: plan(matrix, engine, all_, known, runner))
     except NoStack as error:
         what = f"no release of {engine} can be the reference for {model.path.name}"
         do = ["export the model with an older opset and IR version", "or convert it unverified: --no-verify"]

@@ -113,7 +113,7 @@ def _made_before(ask: Ask, model: ModelFacts, plans: Plans, host: HostFacts) -> 
     if not (lock and plans.route and plans.source) or (plans.route.quantises and calibration.needed(ask, model)):
         return False
     prepared = Prepared(plan=plans.source, environment=Environment(lock=lock, folder=Path()))
-    return route.made_before(ask, model, plans.route, prepared)
+    return route.made_before(ask, model, plans.route, prepared, plans.target)
 
 
 def _way(ask: Ask, model: ModelFacts, plans: Plans) -> str:

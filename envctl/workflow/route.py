@@ -14,12 +14,12 @@ from envctl.errors import JobFailed, Reason
 from envctl.job import Job, Limits, Result
 from envctl.matrix import Matrix
 from envctl.model import ModelFacts, Tensor
-from envctl.request import Known, Pin
+from envctl.request import Known
 from envctl.routes import Route
 from envctl.runner import Runner
-from envctl.versions import Condition
 from envctl.workflow import calibration, kept, steps
 from envctl.workflow.ask import Ask
+from envctl.workflow.of_file import with_file
 from envctl.workflow.plan import Plan, plan
 from envctl.workflow.prepare import Prepared
 from envctl.workflow.source import read_source
@@ -53,9 +53,10 @@ def passing(ask: Ask) -> str:
 
 
 def writable_opsets(matrix: Matrix, route: Route) -> tuple[str, ...]:
-    """The opsets that some release of the route's writer can write, newest first; none where the format has none."""
+    """The opsets that the route, or some release of its writer, can write, best first; none where the format has
+    none."""
     if not route.writer:
-        return ()
+        return route.opsets
     claims = [claim for release in matrix.component(route.writer).releases for claim in release.requires]
     limits = [claim.condition for claim in claims if claim.name == "opset"]
     return tuple(str(n) for n in range(HIGHEST, 0, -1) if any(limit.admits(str(n)) for limit in limits))
@@ -75,23 +76,7 @@ def plan_route(
         opsets = [each for each in writable_opsets(matrix, route) if ask.opset in ("", each)]
         opsets = [each for each in opsets if chosen is None or Version(each) <= Version(chosen.version)]
         known = with_opset(known, tuple(opsets), f"opsets that {target.title} reads")
-    return plan(matrix, route.engine, source_pins(ask, facts), known, runner)
-
-
-def source_pins(ask: Ask, facts: ModelFacts) -> tuple[Pin, ...]:
-    """What the model's file asks of its framework's environment, and what the person did (--via)."""
-    said = {pin.name for pin in ask.via}
-    return ask.via + tuple(pin for pin in _of_file(facts) if pin.name not in said)
-
-
-def _of_file(facts: ModelFacts) -> tuple[Pin, ...]:
-    """A Keras file is read by the Keras of its major version that is not older than the one that wrote it: an older one
-    fails in words about layers and variables (docs/evidence.md#keras-files)."""
-    if facts.format not in ("keras", "keras-h5") or not facts.producer_version:
-        return ()
-    written = Version(facts.producer_version)
-    condition = Condition(any=(f">={written.major}.{written.minor},<{written.major + 1}",))
-    return (Pin(name="keras", condition=condition, said=f"{facts.path.name} was written by Keras {written}"),)
+    return with_file(facts, ask.via, lambda pins: plan(matrix, route.engine, pins, known, runner))
 
 
 def source_options(facts: ModelFacts) -> dict[str, Any]:
@@ -102,6 +87,7 @@ def source_options(facts: ModelFacts) -> dict[str, Any]:
         "keras": facts.producer_version if facts.format.startswith("keras") else "",
         "inputs": [tensor.name for tensor in facts.inputs],
         "outputs": [tensor.name for tensor in facts.outputs],
+        "tensors": {it.name: [it.dtype, list(it.shape)] for it in facts.inputs if it.shape is not None},
         "aliases": {it.key: it.name for it in (*facts.inputs, *facts.outputs) if it.key not in ("", it.name)},
     }
 
@@ -115,7 +101,7 @@ def passed(work: Work) -> Passed:
 
 
 def _pass(work: Work, route: Route, prepared: Prepared) -> Passed:
-    job = _job(work.ask, work.source, route, prepared, work.folder, work.limits)
+    job = _job(work.ask, work.source, route, prepared, work.target.plan, work.folder, work.limits)
     parts = _depends_on(job, prepared, work.source)
     if route.quantises and calibration.needed(work.ask, work.source):
         parts |= calibration.identity(work)
@@ -131,18 +117,28 @@ def _pass(work: Work, route: Route, prepared: Prepared) -> Passed:
     return replace(made, kept=found is not None)
 
 
-def _job(ask: Ask, source: ModelFacts, route: Route, prepared: Prepared, folder: Path, limits: Limits) -> Job:
+def _job(
+    ask: Ask, source: ModelFacts, route: Route, prepared: Prepared, target: Plan, folder: Path, limits: Limits
+) -> Job:
     job = steps.job(folder / FOLDER, "convert", prepared, source.path, [], ask, limits)
     job.options.update(source_options(source), to=route.to, nchw=ask.layout == "nchw")
     if route.writer:
         job.options["opset"] = prepared.plan.stack.version("opset")
+    elif route.opsets:
+        job.options["opset"] = _own_opset(ask, route, target)
     return replace(job, adapter=route.adapter)
 
 
-def made_before(ask: Ask, source: ModelFacts, route: Route, prepared: Prepared) -> bool:
+def made_before(ask: Ask, source: ModelFacts, route: Route, prepared: Prepared, target: Plan) -> bool:
     """Whether what the route makes is kept from an earlier run; nothing is touched."""
-    job = _job(ask, source, route, prepared, Path(), Limits(memory=0, seconds=0))
+    job = _job(ask, source, route, prepared, target, Path(), Limits(memory=0, seconds=0))
     return kept.has(KIND, kept.name_of(_depends_on(job, prepared, source)))
+
+
+def _own_opset(ask: Ask, route: Route, target: Plan) -> str:
+    """The best opset of those that the route itself says: the target's, or of an engine that asks for none any."""
+    chosen = target.stack.choices.get("opset")
+    return chosen.version if chosen else next(each for each in route.opsets if ask.opset in ("", each))
 
 
 def _depends_on(job: Job, prepared: Prepared, source: ModelFacts) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 API: https://onnxruntime.ai/docs/api/python/api_summary.html, https://onnxruntime.ai/docs/execution-providers/
 """
 
+import functools
 import json
 import os
 
@@ -19,6 +20,10 @@ FATAL, ERROR = 4, 3
 # https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html#use_tf32
 PRECISE = {"use_tf32": "0"}
 OVERRIDE = "NVIDIA_TF32_OVERRIDE"
+# numpy's names where the library has others
+OTHER = {"float": "float32", "double": "float64", "string": "str"}
+SAME = ("float16", "bfloat16", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
+TYPES = {"tensor(%s)" % name: OTHER.get(name, name) for name in list(OTHER) + list(SAME)}
 
 
 def open_engine():
@@ -114,6 +119,15 @@ def convert(source, target, options):
     return {"artifacts": artifacts, "read_back": {"providers": " ".join(session.get_providers())}}
 
 
+def shapes(source, options):
+    """Element type and shape of every output, as the library infers them when it loads the model; nothing is run."""
+    session = start(source, session_options(dict(options, optimise=False)), {})
+    return {
+        entry.name: json.dumps([TYPES.get(entry.type, entry.type), list(entry.shape)])
+        for entry in session.get_outputs()
+    }
+
+
 def load(source, options):
     chosen = session_options(options)
     if watched(options):
@@ -148,6 +162,14 @@ class Session:
             if must_own(self.options):
                 placement.check(self.placed, must_own(self.options), self.options.get("allow_fallback"))
         return answers
+
+    def prepared(self, feed):
+        """The library's own call, with nothing of ours around it."""
+        return functools.partial(self.session.run, None, feed)
+
+    def lanes(self, feed, count):
+        """One session takes several callers: its threads are shared."""
+        return [self.prepared(feed)] * count
 
     def read_back(self):
         """ONNX Runtime computes in the types of the graph: the precision is read from the file, not asked here."""

@@ -1,5 +1,7 @@
 """OpenVINO on the CPU. API: https://docs.openvino.ai/2024/api/ie_python_api/api.html"""
 
+import functools
+import inspect
 import os
 import sys
 
@@ -87,7 +89,7 @@ def load(source, options):
         properties["INFERENCE_NUM_THREADS"] = str(options["threads"])
     try:
         compiled = openvino.Core().compile_model(model, "CPU", properties)
-        return Session(model, compiled, options)
+        return Session(model, compiled, options, properties)
     except Exception as error:
         raise translated(error) from error
 
@@ -95,8 +97,8 @@ def load(source, options):
 class Session:
     """Inputs and outputs by name and index: the names of a frozen graph change between versions."""
 
-    def __init__(self, model, compiled, options):
-        self.model, self.compiled = model, compiled
+    def __init__(self, model, compiled, options, properties):
+        self.model, self.compiled, self.properties = model, compiled, properties
         self.wanted, aliases = options.get("precision"), options.get("aliases") or {}
         self.request = compiled.create_infer_request()
         self.inputs = input_names(compiled, aliases)
@@ -108,6 +110,18 @@ class Session:
     def run(self, feed):
         self.request.infer({index: feed[name] for index, name in enumerate(self.inputs)})
         return [self.request.get_output_tensor(index).data for index, _ in enumerate(self.outputs)]
+
+    def prepared(self, feed):
+        """One inference on tensors that are set already; the results stay in the request."""
+        return call_of(self.request, [feed[name] for name in self.inputs])
+
+    def lanes(self, feed, count):
+        """A stream for each: one stream would do them one after the other. The threads are divided among them."""
+        import openvino
+
+        compiled = openvino.Core().compile_model(self.model, "CPU", dict(self.properties, NUM_STREAMS=str(count)))
+        arrays = [feed[name] for name in self.inputs]
+        return [call_of(compiled.create_infer_request(), arrays) for _ in range(count)]
 
     def read_back(self):
         """What was executed: the precision property of the compiled model, the type its weights are kept in, and of a
@@ -144,6 +158,20 @@ def text(info, name):
     except (KeyError, RuntimeError):
         return ""
     return str(getattr(value, "value", value))
+
+
+def call_of(request, arrays):
+    """A call that runs the request once; the results stay in its tensors, where the release can leave them there."""
+    import numpy
+    import openvino
+
+    tensors = [openvino.Tensor(numpy.ascontiguousarray(array), shared_memory=True) for array in arrays]
+    for index, tensor in enumerate(tensors):
+        request.set_input_tensor(index, tensor)
+    shares = "share_outputs" in inspect.signature(request.infer).parameters
+    call = functools.partial(request.infer, share_outputs=True) if shares else functools.partial(request.infer)
+    call.kept = tensors  # the request has their memory, not them
+    return call
 
 
 def outputs(compiled):
