@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from envctl.bench.document import Kind
     from envctl.workflow.ask import Ask, Precision
     from envctl.workflow.cells import Engine, Matrix
-    from envctl.workflow.compare import Comparison
+    from envctl.workflow.comparison import Comparison
 
 
 # options that every cell's command repeats where they are not the default
@@ -26,7 +26,7 @@ REPEATED = (
 
 def comparison(kind: Kind, given: dict[str, Any], defaults: dict[str, Any]) -> Comparison:
     """What was asked for, from the command's parameters by name; `defaults` are those of its signature."""
-    from envctl.workflow.compare import Comparison
+    from envctl.workflow.comparison import Comparison
 
     base = _base(given)
     return Comparison(

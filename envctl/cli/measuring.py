@@ -34,7 +34,7 @@ from envctl.cli.screen import Screen, guarded
 
 if TYPE_CHECKING:
     from envctl.bench.document import Document, Kind
-    from envctl.workflow.compare import Comparison
+    from envctl.workflow.comparison import Comparison
 
 Precisions = Annotated[str, typer.Option("--precision", metavar="P,…", help="fp32, fp16, bf16, int8; else as it is.")]
 Batches = Annotated[str, typer.Option("--batch", metavar="N,…", help="Batches; the first axis must be open.")]
@@ -95,7 +95,8 @@ def command(kind: Kind) -> Callable[..., None]:
             from envctl.host import start_probes
 
             probes = start_probes()  # they run while the rest is being imported
-            from envctl.workflow.compare import compare, exit_code
+            from envctl.workflow.compare import compare
+            from envctl.workflow.comparison import exit_code
 
             document = compare(_wanted(kind, given), screen, probes)
             screen.quiet()
