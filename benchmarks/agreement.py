@@ -2,8 +2,8 @@
 
 OpenVINO's benchmark_app (synchronous, one stream, inference only) and a loop of ONNX Runtime calls, each in the very
 environment that envctl measures in; the median of the pairs' ratios of medians. benchmark_app and a round of envctl
-take turns; the loop lives beside envctl's worker, and both work for a moment in turns, ten times a pair: what neighbours do
-meets both. Then what envctl's timing adds to one inference.
+take turns; the loop lives beside envctl's worker, and both work for a moment in turns, ten times a pair: what
+neighbours do meets both. Then what envctl's timing adds to one inference.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from envctl.cli import options
+from envctl.cli import options, reported
 from envctl.cli.run import (
     Atol,
     Calibration,
@@ -33,7 +33,7 @@ from envctl.cli.run import (
 from envctl.cli.screen import Screen, guarded
 
 if TYPE_CHECKING:
-    from envctl.bench.document import Document, Kind
+    from envctl.bench.document import Kind
     from envctl.workflow.comparison import Comparison
 
 Precisions = Annotated[str, typer.Option("--precision", metavar="P,…", help="fp32, fp16, bf16, int8; else as it is.")]
@@ -87,6 +87,11 @@ def command(kind: Kind) -> Callable[..., None]:
         index: options.Index = [],  # noqa: B006
         offline: options.Offline = False,
         keep: Keep = False,
+        sort: reported.SortBy = "latency",
+        csv: reported.Csv = False,
+        markdown: reported.Markdown = False,
+        html: reported.Html = None,
+        against: reported.OldFile = None,
         as_json: options.Json = False,
     ) -> None:
         given = dict(locals())
@@ -95,13 +100,14 @@ def command(kind: Kind) -> Callable[..., None]:
             from envctl.host import start_probes
 
             probes = start_probes()  # they run while the rest is being imported
+            shown = reported.wanted(given)
             from envctl.workflow.compare import compare
             from envctl.workflow.comparison import exit_code
 
             document = compare(_wanted(kind, given), screen, probes)
             screen.quiet()
-            _show(document, screen)
-        raise typer.Exit(exit_code(document))
+            worse = reported.show(document, shown, screen)
+        raise typer.Exit(exit_code(document) or worse)
 
     return options.with_pins(measure)
 
@@ -115,15 +121,3 @@ def _wanted(kind: Kind, given: dict[str, Any]) -> Comparison:
         return wanted
     # it may take long, and --resume needs what was done
     return replace(wanted, output=Path("envctl-out") / f"{given['model'].stem}.compare.json")
-
-
-def _show(document: Document, screen: Screen) -> None:
-    """The document, or what is to be read of it."""
-    from envctl.bench.reading import as_data
-
-    if screen.as_json:
-        screen.print_json(as_data(document))
-        return
-    from envctl.cli.measured_table import print_table
-
-    print_table(document)

@@ -44,7 +44,15 @@ SHAPE = "NAME=1x3x224x224"
 Shape = Annotated[list[str], typer.Option("--shape", metavar=SHAPE, help="Shape of one inference, or MIN:OPT:MAX.")]
 Calibration = Annotated[
     str | None,
-    typer.Option("--calibration", metavar="FILE|FOLDER|seeded", help="Samples for int8: .npz, or a folder of them."),
+    typer.Option(
+        "--calibration",
+        "--calibrate",
+        metavar="PLACE",
+        help="Samples for int8: FILE.npz, a folder of such or of images, MODULE.py:FUNCTION, or seeded.",
+    ),
+]
+Preprocess = Annotated[
+    str, typer.Option(metavar="FILE.toml|NAME=VALUE…", help="What images go through: scale, mean, std, size, order …")
 ]
 Ci = Annotated[bool, typer.Option("--ci", envvar="CI", help="Read timing caches and change none.")]
 Seed = Annotated[int, typer.Option(help="Seed of the inputs.")]
@@ -82,6 +90,9 @@ def run(
     offline: options.Offline = False,
     lock: Annotated[Path | None, typer.Option("--lock", metavar="FILE", help="Use this lock's environment.")] = None,
     target: Annotated[str, typer.Option("--target", metavar="NAME", help="The lock's target; not just any.")] = "",
+    provider: Annotated[
+        str, typer.Option("--provider", help="How --ort-gpu or --tf execute: tensorrt.", show_default=False)
+    ] = "",
     refresh_lock: Annotated[bool, typer.Option("--refresh-lock", help="Resolve packages anew.")] = False,
 ) -> None:
     """Convert, run and verify a model in a pinned environment. 8.6 means the newest 8.6.x that fits."""
@@ -100,6 +111,7 @@ def run(
             "offline": offline,
             "refresh": refresh_lock,
             "gpu": gpu,
+            "provider": provider,
         }
         return Ask(task=task, engine=engine, pins=pins, **environment, **chosen)
 
@@ -136,6 +148,7 @@ def convert(
     layout: Layout = "",
     allow_fallback: Fallback = False,
     calibration: Calibration = None,
+    preprocess: Preprocess = "",
     reference: Reference = None,
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Compare with the reference.")] = True,
     atol: Atol = None,
@@ -170,6 +183,7 @@ def infer(
     layout: Layout = "",
     allow_fallback: Fallback = False,
     calibration: Calibration = None,
+    preprocess: Preprocess = "",
     threads: Threads = 0,
     memory: Memory = None,
     timeout: Timeout = 1800,
@@ -195,6 +209,7 @@ def verify(
     layout: Layout = "",
     allow_fallback: Fallback = False,
     calibration: Calibration = None,
+    preprocess: Preprocess = "",
     reference: Reference = None,
     atol: Atol = None,
     cosine: Cosine = None,
@@ -222,7 +237,8 @@ def execute(ctx: typer.Context, arguments: Annotated[list[str], typer.Argument()
 
 
 PLAIN = (
-    "model", "seed", "samples", "atol", "cosine", "top1", "threads", "keep", "record", "calibration", "allow_fallback",
+    "model", "seed", "samples", "atol", "cosine", "top1", "threads", "keep", "record", "calibration", "preprocess",
+    "allow_fallback",
 )  # fmt: skip
 
 
