@@ -109,14 +109,18 @@ def measured(cell: Cell, bout: Bout, wanted: int, *, complete: bool) -> Cell:
         latency=figures.latency(bout.rounds, wanted, bout.warmup),
         throughput=_throughput(bout),
         memory=Memory(peak=bout.peak, steady=bout.resident, because=_gpu_memory(cell)),
-        energy=_energy(bout),
+        energy=_energy(bout, cell),
         idle_cpu=bout.idle / bout.rest if bout.rest else None,
         notes=(*cell.notes, *_notes(bout)),
     )
 
 
 def _gpu_memory(cell: Cell) -> str:
-    return "gpu: not read by this version" if cell.ran and cell.ran.device == "CUDA" else "gpu: none is used"
+    return "gpu: not read by this version" if _on_gpu(cell) else "gpu: none is used"
+
+
+def _on_gpu(cell: Cell) -> bool:
+    return cell.asked.device == "cuda"
 
 
 def _throughput(bout: Bout) -> Throughput:
@@ -127,8 +131,10 @@ def _throughput(bout: Bout) -> Throughput:
     return throughput(bout.curve, "" if bout.curve else "not searched for")
 
 
-def _energy(bout: Bout) -> Energy:
+def _energy(bout: Bout, cell: Cell) -> Energy:
     """The median round's joules for one inference."""
+    if _on_gpu(cell):
+        return Energy(joule=None, source=None, because="the GPU's counter (NVML) is not read by this version")
     counters, why = surroundings.counters()
     known = sorted(each for each in bout.joules if each is not None)
     if not known:
