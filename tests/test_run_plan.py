@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Ran, run_envctl
+from tests.conftest import CACHE, ROOT, Ran, run_envctl
 
 GOLDEN = ROOT / "tests" / "golden" / "run-plan.txt"
 SMALL = Path("tests/models/small")
@@ -31,6 +31,9 @@ ASKED = (
 
 def planned(cache: Path, index: int, *more: str) -> Ran:
     engine, task, model, *options = ASKED[index]
+    (CACHE / "matrix").mkdir(parents=True, exist_ok=True)
+    if not (cache / "matrix").exists():  # parsed facts may be shared: nothing else is there
+        (cache / "matrix").symlink_to(CACHE / "matrix")
     command = ("run", *engine, *HERE, task, model, *options, "--plan", *more)
     return run_envctl(*command, cwd=ROOT, ENVCTL_CACHE=str(cache))  # type: ignore[arg-type]
 
