@@ -10,7 +10,6 @@ from envctl.page.rows import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.text import Text
 
 STYLE = {"worse": "bold red", "better": "green", "unclear": "yellow"}
 ORDER = ("worse", "unclear", "better")

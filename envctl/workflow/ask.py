@@ -25,7 +25,8 @@ class Ask:
     read passes its framework's environment: `via` are pins of that, `through` is the format to pass ("": whichever
     leads to the engine), `opset` what shall be written ("": the highest that both know), `layout` "nchw" for channels
     first. `ranges` are the least, usual and largest shapes of inputs; the usual one stands in `shapes` too.
-    `calibration` is a place of samples (envctl/samples.py), `preprocess` what images there go through. With `ci`
+    `calibration` is a place of samples (envctl/samples.py), `preprocess` what images there go through;
+    `dataset` is a place of labelled ones, on which `metric` is taken. With `ci`
     nothing that a later run would build upon is changed.
     """
 
@@ -44,6 +45,8 @@ class Ask:
     ranges: dict[str, tuple[Sizes, Sizes, Sizes]] = field(default_factory=dict)
     calibration: str | None = None
     preprocess: str = ""
+    dataset: str | None = None
+    metric: str = ""
     ci: bool = False
     gpu: str | None = None
     threads: int = 0
