@@ -68,9 +68,9 @@ def trimmed(runs: Round) -> tuple[list[float], int]:
     return kept, sum(heads)
 
 
-def medians_of(rounds: Sequence[Round]) -> list[float]:
-    """The median of each round."""
-    return [median(trimmed(each)[0]) for each in rounds]
+def round_median(runs: Round) -> float:
+    """The median of a round."""
+    return median(trimmed(runs)[0])
 
 
 def latency(rounds: Sequence[Round], wanted: int, warmup: int, limit: float = CV_LIMIT) -> Latency:

@@ -17,7 +17,7 @@ def warm_up(samples: Sequence[float]) -> int | None:
     """How many inferences came before the steady level; None while that is not reached.
 
     The level is the median of the last half, which is steady when its own two halves agree. The warm-up ends where
-    the median of the next few inferences comes near it for the first time.
+    the median of the next few inferences comes near it for the first time, and of those each slow one at the beginning.
     """
     if len(samples) < LEAST:
         return None
@@ -27,7 +27,8 @@ def warm_up(samples: Sequence[float]) -> int | None:
     if not _near(early, level) or not _near(late, level):
         return None
     width = min(WINDOW, len(samples) // 4)
-    return next((at for at in range(half) if _near(median(samples[at : at + width]), level)), half)
+    near = next((at for at in range(half) if _near(median(samples[at : at + width]), level)), half)
+    return next((at for at in range(near, half) if samples[at] <= (1 + CLOSE) * level), half)
 
 
 def head(samples: Sequence[float]) -> int:

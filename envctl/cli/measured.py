@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from envctl.bench.document import Kind
     from envctl.workflow.ask import Ask, Precision
     from envctl.workflow.cells import Engine, Matrix
-    from envctl.workflow.compare import Comparison
+    from envctl.workflow.comparison import Comparison
 
 
 # options that every cell's command repeats where they are not the default
 REPEATED = (
     "pin", "python", "cuda", "cudnn", "gpu", "runner", "input", "seed", "samples", "shape", "via", "opset", "layout",
-    "calibration", "reference", "atol", "cosine", "top1", "memory", "timeout", "rounds", "seconds", "throughput",
-    "allow_fallback",
+    "calibration", "preprocess", "dataset", "metric", "reference", "atol", "cosine", "top1", "memory", "timeout",
+    "rounds", "seconds", "throughput", "allow_fallback",
 )  # fmt: skip
 
 
 def comparison(kind: Kind, given: dict[str, Any], defaults: dict[str, Any]) -> Comparison:
     """What was asked for, from the command's parameters by name; `defaults` are those of its signature."""
-    from envctl.workflow.compare import Comparison
+    from envctl.workflow.comparison import Comparison
 
     base = _base(given)
     return Comparison(
@@ -65,13 +65,14 @@ def _matrix(given: dict[str, Any]) -> Matrix:
     return Matrix(
         engines=tuple(_engines(given["pinned"], given["pin"])),
         precisions=tuple(cast("list[Precision]", precisions)) or (None,),
-        batches=_numbers("--batch", given["batch"], 1),
-        threads=_numbers("--threads", given["threads"], 0) or (0,),
+        batches=numbers("--batch", given["batch"], 1),
+        threads=numbers("--threads", given["threads"], 0) or (0,),
         colocate=given["colocate"],
     )
 
 
-def _numbers(option: str, text: str, least: int) -> tuple[int, ...]:
+def numbers(option: str, text: str, least: int) -> tuple[int, ...]:
+    """The whole numbers of a list such as `1,8`; none of an empty text."""
     words = [word.strip() for word in text.split(",")] if text else []
     if not all(word.isascii() and word.isdigit() and least <= int(word) <= 1 << 20 for word in words):
         raise BadInput(

@@ -15,13 +15,16 @@ from envctl.cli.run import (
     Atol,
     Calibration,
     Cosine,
+    Dataset,
     Fallback,
     Input,
     Keep,
     Layout,
     Memory,
+    Metric,
     Model,
     Opset,
+    Preprocess,
     Reference,
     RunnerOption,
     Samples,
@@ -34,7 +37,7 @@ from envctl.cli.screen import Screen, guarded
 
 if TYPE_CHECKING:
     from envctl.bench.document import Kind
-    from envctl.workflow.compare import Comparison
+    from envctl.workflow.comparison import Comparison
 
 Precisions = Annotated[str, typer.Option("--precision", metavar="P,…", help="fp32, fp16, bf16, int8; else as it is.")]
 Batches = Annotated[str, typer.Option("--batch", metavar="N,…", help="Batches; the first axis must be open.")]
@@ -77,6 +80,9 @@ def command(kind: Kind) -> Callable[..., None]:
         layout: Layout = "",
         allow_fallback: Fallback = False,
         calibration: Calibration = None,
+        preprocess: Preprocess = "",
+        dataset: Dataset = None,
+        metric: Metric = "",
         reference: Reference = None,
         atol: Atol = None,
         cosine: Cosine = None,
@@ -101,7 +107,8 @@ def command(kind: Kind) -> Callable[..., None]:
 
             probes = start_probes()  # they run while the rest is being imported
             shown = reported.wanted(given)
-            from envctl.workflow.compare import compare, exit_code
+            from envctl.workflow.compare import compare
+            from envctl.workflow.comparison import exit_code
 
             document = compare(_wanted(kind, given), screen, probes)
             screen.quiet()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import typer
 from typer.core import TyperCommand
@@ -12,7 +13,7 @@ from envctl.cli.options import PINS
 
 SHARED = ("cuda", "cudnn", "python")  # one for all cells
 ANY = "any"
-VERSION = re.compile(r"any$|v?\d|[<>=!~]")
+VERSION = re.compile(r"any|v?[\d.,]+|[<>=!~].*")
 
 
 class ListedCommand(TyperCommand):
@@ -36,9 +37,14 @@ def listed(arguments: list[str]) -> list[str]:
             rest.append(word)
             continue
         if not given:
-            value = left.pop(0) if left and VERSION.match(left[0]) else ANY
+            value = left.pop(0) if left and _is_value(left[0]) else ANY
         said.setdefault(option, []).append(value)
     return [*_joined(said), *rest]
+
+
+def _is_value(word: str) -> bool:
+    """Whether a word behind an engine is its version: no option, and no model that is there."""
+    return bool(VERSION.fullmatch(word)) or not (word.startswith("-") or Path(word).exists())
 
 
 def _joined(said: dict[str, list[str]]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from envctl.bench.document import Document
 from envctl.page import bars, heat, scatter, spread
 from envctl.page.facts import cell_facts, host_facts, limits, setting_facts
-from envctl.page.figures import BY_KEY, COLUMNS, best, error_text, seconds, shown, size
+from envctl.page.figures import BY_KEY, best, columns, error_text, seconds, shown, size
 from envctl.page.rows import Row, ordered, printable, rows
 
 HERE = Path(__file__).parent
@@ -50,9 +50,11 @@ def _content(document: Document, found: tuple[Row, ...]) -> dict[str, Any]:
         "failing": [row for row in found if not row.passed],
         "rows": found,
         "statuses": _counted(found),
-        "columns": COLUMNS,
-        "texts": {column.key: dict(zip(_numbers(found), shown(column, found), strict=True)) for column in COLUMNS},
-        "best": {column.key: best(found, column) for column in COLUMNS},
+        "columns": columns(found),
+        "texts": {
+            column.key: dict(zip(_numbers(found), shown(column, found), strict=True)) for column in columns(found)
+        },
+        "best": {column.key: best(found, column) for column in columns(found)},
         "crowns": _crowns(found),
         "crown_group": _title(min(_keys(found))) if len(groups) > 1 else "",
         "shapes": shapes,

@@ -11,7 +11,7 @@ import threading
 import time
 
 LEAST = 3  # inferences of a turn, however long they take
-MOST = 20000
+MOST = 10000
 WINDOWS = 3  # of a throughput
 
 

@@ -128,7 +128,7 @@ class Bout:
 
     def steady(self, wanted: int) -> bool:
         """Whether its last rounds agree."""
-        return figures.steady(figures.medians_of(self.rounds), wanted).stable
+        return figures.steady([figures.round_median(each) for each in self.rounds], wanted).stable
 
     def saturate(self, batch: int, lanes: int, seconds: float, cap: float) -> Point:
         """One point of the search for the best throughput."""

@@ -60,7 +60,8 @@ class Wish:
         """The engine and what it shall do, in words."""
         spec = read_spec(self.ask.engine)
         said = [spec.title, self.said, self.ask.precision or "", f"batch {self.batch}"]
-        threads = [f"{self.ask.threads} threads"] if self.ask.threads else []
+        words = "thread" if self.ask.threads == 1 else "threads"
+        threads = [f"{self.ask.threads} {words}"] if self.ask.threads else []
         return " ".join(filter(None, [*said, *threads]))
 
     def id(self, version: str | None) -> str:

@@ -1,5 +1,7 @@
 """OpenVINO on the CPU. API: https://docs.openvino.ai/2024/api/ie_python_api/api.html"""
 
+import functools
+import inspect
 import os
 import sys
 
@@ -162,20 +164,16 @@ def text(info, name):
 
 
 def call_of(request, arrays):
-    """A call that runs the request once; `infer()` would also make an array of each result, in Python."""
+    """A call that runs the request once; the results stay in its tensors, where the release can leave them there."""
     import numpy
     import openvino
 
     tensors = [openvino.Tensor(numpy.ascontiguousarray(array), shared_memory=True) for array in arrays]
     for index, tensor in enumerate(tensors):
         request.set_input_tensor(index, tensor)
-    start, wait = request.start_async, request.wait
-
-    def call():
-        start()
-        wait()
-
-    call.kept = tensors
+    shares = "share_outputs" in inspect.signature(request.infer).parameters
+    call = functools.partial(request.infer, share_outputs=True) if shares else functools.partial(request.infer)
+    call.kept = tensors  # the request has their memory, not them
     return call
 
 
