@@ -71,8 +71,8 @@ def cell_facts(row: Row) -> list[Fact]:
 def task_words(task: TaskMetric) -> str:
     """A task's metric of both, and how sure the drop is."""
     return (
-        f"reference {task.reference:.4f}, target {task.target:.4f}, drop {task.drop:+.4f} (95 % between {task.low:+.4f} "
-        f"and {task.high:+.4f}; {task.samples} samples; {printable(task.method)})"
+        f"reference {task.reference:.4f}, target {task.target:.4f}, drop {task.drop:+.4f} (95 % between "
+        f"{task.low:+.4f} and {task.high:+.4f}; {task.samples} samples; {printable(task.method)})"
     )
 
 
@@ -127,7 +127,8 @@ def _why(because: str) -> str:
 
 def pairs(given: dict[str, Any]) -> str:
     """Names and values that are known, in a line."""
-    return ", ".join(f"{printable(name)} {words(value)}" for name, value in given.items() if value is not None)
+    known = ((name, value) for name, value in given.items() if value not in (None, ""))
+    return ", ".join(f"{printable(name)} {words(value)}" for name, value in known)
 
 
 def share(value: float | None) -> str:

@@ -45,9 +45,13 @@ BY_KEY = {column.key: column for column in COLUMNS}
 
 
 def columns(rows: Iterable[Row]) -> tuple[Column, ...]:
-    """The columns that a report on these cells has."""
-    metrics = sorted({row.cell.task.metric for row in rows if row.cell.task})
-    return (*COLUMNS, replace(DROP, unit=printable(metrics[0].rpartition(":")[2])[:8])) if metrics else COLUMNS
+    """The columns that a report on these cells has: throughput where it was searched for, the drop of a task's metric
+    where one was taken."""
+    found = list(rows)
+    timed = any(row.throughput is not None for row in found) or not any(row.latency is not None for row in found)
+    kept = tuple(column for column in COLUMNS if timed or column.key != "throughput")
+    metrics = sorted({row.cell.task.metric for row in found if row.cell.task})
+    return (*kept, replace(DROP, unit=printable(metrics[0].rpartition(":")[2])[:8])) if metrics else kept
 
 
 def aligned(values: Iterable[float | None]) -> list[str]:

@@ -72,7 +72,7 @@ def _check_place(ask: Ask, facts: ModelFacts) -> None:
     if kind in ("seeded", "entry"):
         raise BadInput(f"--dataset {ask.dataset}: labelled samples lie in files", do=DO)
     if kind == "npz":
-        _files(ask, facts)
+        read_files(ask, facts)
         return
     reading.check(_place(ask), facts.inputs)
     if not samples.labels(samples.images(Path(ask.dataset or "")))[1]:
@@ -90,7 +90,7 @@ def load(work: Work) -> Labelled:
     """The labelled samples of a run."""
     ask, facts = work.ask, work.source
     if samples.kind_of(ask.dataset or "") == "npz":
-        return _files(ask, facts)
+        return read_files(ask, facts)
     import numpy as np
 
     folder, reader = work.folder / FOLDER, work.outcome.reader
@@ -100,7 +100,8 @@ def load(work: Work) -> Labelled:
     return _cut(ask, facts.inputs, single, np.asarray(found.labels), f"{found.said}; {classes}")
 
 
-def _files(ask: Ask, facts: ModelFacts) -> Labelled:
+def read_files(ask: Ask, facts: ModelFacts) -> Labelled:
+    """The labelled samples of an .npz file, or of every one of a folder."""
     import numpy as np
 
     path = Path(ask.dataset or "")
