@@ -1,6 +1,6 @@
 """A comparison beside an older one: what became slower, larger or less accurate, beyond what noise explains. Pure.
 
-The rule is in docs/compare.md. Every figure is `worse`, `better`, `same` or `unclear`: too large to be nothing, too
+The rule is in docs/report.md. Every figure is `worse`, `better`, `same` or `unclear`: too large to be nothing, too
 uncertain to be sure. Only what is worse counts.
 """
 
