@@ -113,6 +113,11 @@ def size(value: float | None) -> str:
     return f"{value:.0f} B"
 
 
+def rate(value: float) -> str:
+    """A throughput with its unit."""
+    return f"{digits(value)} /s"
+
+
 def digits(value: float) -> str:
     """Three digits, and never fewer than the figure has before its point."""
     if not value or not isfinite(value):
