@@ -1,8 +1,9 @@
 """envctl's latencies against the engines' own tools: python benchmarks/agreement.py [--pairs N] [--threads N]
 
 OpenVINO's benchmark_app (synchronous, one stream, inference only) and a loop of ONNX Runtime calls, each in the very
-environment that envctl measures in, in turns with a round of envctl; the median of the pairs' ratios, and beside it that
-of the shortest times, which neighbours disturb less. Then what envctl's timing adds to one inference.
+environment that envctl measures in; the median of the pairs' ratios of medians. benchmark_app and a round of envctl
+take turns; the loop lives beside envctl's worker, and both work for a moment in turns, ten times a pair: what
+neighbours do meets both. Then what envctl's timing adds to one inference.
 """
 
 from __future__ import annotations
@@ -18,8 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
@@ -38,23 +38,27 @@ from tests.engine_jobs import Mute
 from tests.models import mobilenet
 from tests.models.graph import Graph, save
 
+HERE = Path(__file__).resolve().parent
 CAP = 600.0
-MEDIAN, LEAST = (re.compile(name + r":\s+([\d.]+) ms") for name in ("Median", "Min"))
-Told = tuple[float, float]  # seconds: median, least
+MOMENTS = 10
+MEDIAN = re.compile(r"Median:\s+([\d.]+) ms")
+Pair = tuple[float, float]  # medians in seconds: envctl's, the other's
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("--only", default="openvino,onnxruntime")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each side in a pair")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="envctl-agreement-") as folder:
         model = mobilenet.make(Path(folder) / "mobilenet.onnx")
-        for engine, version, tool in (("openvino", "2026.4", benchmark_app), ("onnxruntime", "1.31", loop)):
+        for engine, version, pairs in (("openvino", "2026.4", benchmark_app), ("onnxruntime", "1.31", loop)):
+            if engine not in given.only:
+                continue
             with measured(engine, version, model, given.threads, Path(folder)) as bout:
-                other = tool(bout, model, given.threads, given.seconds)
-                report(engine, version, bout, other, given.pairs, given.seconds)
+                report(engine, version, bout, pairs(bout, model, given))
                 if engine == "onnxruntime":
                     overhead(bout, Path(folder))
 
@@ -75,22 +79,15 @@ def measured(engine: str, version: str, model: Path, threads: int, folder: Path)
         bout.close()
 
 
-def report(engine: str, version: str, bout: Bout, other: Callable[[], Told], pairs: int, seconds: float) -> None:
-    """A line for each pair and the medians of their ratios; who goes first changes."""
-    ratios, least = [], []
-    for number in range(pairs):
-        before = other() if number % 2 else None
-        bout.measure(seconds, CAP)
-        ours = (round_median(bout.rounds[-1]), min(bout.rounds[-1][0]))
-        theirs = before or other()
-        ratios.append(ours[0] / theirs[0])
-        least.append(ours[1] / theirs[1])
+def report(engine: str, version: str, bout: Bout, pairs: Iterator[Pair]) -> None:
+    """A line for each pair and the median of their ratios."""
+    ratios = []
+    for ours, theirs in pairs:
+        ratios.append(ours / theirs)
         share = bout.turns[-1].share
-        print(f"  {ours[0] * 1e3:8.3f} ms  {theirs[0] * 1e3:8.3f} ms  {ratios[-1]:.3f}   least {least[-1]:.3f}   "
-              f"other work {share:.0%}", flush=True)  # fmt: skip
+        print(f"  {ours * 1e3:8.3f} ms  {theirs * 1e3:8.3f} ms  {ratios[-1]:.3f}   other work {share:.0%}", flush=True)
     spread = f"{min(ratios):.3f} to {max(ratios):.3f}"
-    print(f"{engine} {version}: median of {pairs} ratios {statistics.median(ratios):.3f} ({spread}), "
-          f"of the shortest times {statistics.median(least):.3f}", flush=True)  # fmt: skip
+    print(f"{engine} {version}: median of {len(ratios)} ratios {statistics.median(ratios):.3f} ({spread})", flush=True)
 
 
 def said(command: list[object]) -> str:
@@ -100,35 +97,58 @@ def said(command: list[object]) -> str:
     return done.stdout
 
 
-def benchmark_app(bout: Bout, _: Path, threads: int, seconds: float) -> Callable[[], Told]:
-    """What OpenVINO's own tool tells of the same artifact."""
+def benchmark_app(bout: Bout, _: Path, given: argparse.Namespace) -> Iterator[Pair]:
+    """A round, and what OpenVINO's own tool tells of the same artifact; who goes first changes."""
     artifact = bout.judged.work.outcome.made()[0]
     scripts = bout.judged.work.target.environment.python.parent
     fixed = ("-d", "CPU", "-api", "sync", "-hint", "none", "-nstreams", "1", "-infer_precision", "f32")
-    times = ("-nthreads", threads, "-inference_only", "True", "-t", max(1, round(seconds)))
+    times = ("-nthreads", given.threads, "-inference_only", "True", "-t", max(1, round(given.seconds)))
 
-    def once() -> Told:
+    def other() -> float:
         text = said([scripts / "benchmark_app", "-m", artifact, *fixed, *times])
-        found = MEDIAN.search(text), LEAST.search(text)
-        assert found[0] and found[1], text
-        return float(found[0][1]) / 1e3, float(found[1][1]) / 1e3
+        found = MEDIAN.search(text)
+        assert found, text
+        return float(found[1]) / 1e3
 
-    return once
+    for number in range(given.pairs):
+        before = other() if number % 2 else None
+        bout.measure(given.seconds, CAP)
+        yield round_median(bout.rounds[-1]), before or other()
 
 
-def loop(bout: Bout, model: Path, threads: int, seconds: float) -> Callable[[], Told]:
-    """What a loop by hand tells of the model itself."""
+def loop(bout: Bout, model: Path, given: argparse.Namespace) -> Iterator[Pair]:
+    """Moments of envctl's worker and of a loop by hand on the model itself, in turns."""
+    with by_hand(bout, model, given.threads) as other:
+        for _ in range(given.pairs):
+            ours: list[float] = []
+            theirs: list[float] = []
+            for _ in range(MOMENTS):
+                bout.measure(given.seconds / MOMENTS, CAP)
+                ours += bout.rounds[-1][0]
+                theirs += other(given.seconds / MOMENTS)
+            yield statistics.median(ours), statistics.median(theirs)
+
+
+@contextmanager
+def by_hand(bout: Bout, model: Path, threads: int) -> Iterator[Callable[[float], list[float]]]:
+    """A loop that lives until the block ends: seconds in, times out."""
     work = bout.judged.work
     inputs = work.folder / "first.npz"
     feeds = make_feeds(work.ask, work.source, Outcome(task="verify"))
     np.savez(inputs, **{name: array[0] for name, array in feeds.items()})
-    python = work.target.environment.python
+    command = [work.target.environment.python, "-I", HERE / "direct.py", model, threads, inputs]
+    words = [str(word) for word in command]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(words, text=True, start_new_session=True, **pipes) as process:
+        assert process.stdin and process.stdout
 
-    def once() -> Told:
-        middle, least = said([python, "-I", HERE / "direct.py", model, threads, seconds, inputs]).split()
-        return float(middle), float(least)
+        def moment(seconds: float) -> list[float]:
+            print(seconds, file=process.stdin, flush=True)
+            times: list[float] = json.loads(process.stdout.readline())
+            return times
 
-    return once
+        yield moment
+        process.stdin.close()
 
 
 def overhead(bout: Bout, folder: Path) -> None:
@@ -137,8 +157,7 @@ def overhead(bout: Bout, folder: Path) -> None:
     g.op("Identity", "x", out="y")
     tiny = save(g.model({"x": [1]}, {"y": [1]}), folder / "tiny.onnx")
     python = bout.judged.work.target.environment.python
-    command = [python, "-I", HERE / "overhead.py", WORKER, tiny]
-    told = json.loads(said(command))
+    told = json.loads(said([python, "-I", HERE / "overhead.py", WORKER, tiny]))
     print(f"overhead of envctl: {told['reported_us']:+.2f} us in the figure, {told['cpu_us']:.2f} us of CPU time, "
           f"on a call of {told['call_us']:.1f} us")  # fmt: skip
 

@@ -1,7 +1,7 @@
 """What envctl's timing adds to one inference: python overhead.py WORKER MODEL, with an engine's own Python.
 
-The same call on the smallest of models, timed by hand and by the worker's loop, in turns. Prints microseconds as JSON: how
-much more the worker's loop reports than the loop by hand, and how much CPU time a turn takes for each call beside it.
+The same call on the smallest of models, timed by hand and by the worker's loop, in turns. Prints microseconds as JSON:
+how much more the worker's loop reports than the loop by hand, and how much CPU time it takes for each call beside it.
 """
 
 import functools

@@ -20,7 +20,7 @@ from typing import Any, Literal, cast, get_args
 from envctl.tree import canonical_json
 
 PROTOCOL = 1
-Step = Literal["convert", "infer", "conform", "measure"]
+Step = Literal["convert", "infer", "conform", "measure", "shapes"]
 # "ok", or the kind of failure; the last three are seen from outside, as the worker could not speak any more
 Status = Literal[
     "ok", "engine-missing", "invalid-model", "unsupported", "no-device", "out-of-memory", "engine-error",

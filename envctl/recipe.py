@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ class Packages:
 
     `on` says for which side of an engine that comes for both: "cpu", "gpu", or "" for either; `cuda` for which CUDA
     of the stack, where an engine has distributions for several. `alone` are those that come without what their metadata
-    asks for, each with the reason.
+    asks for, each with the reason. `index_where_set` are aliases that count on machines that have an address for them,
+    `where_chosen` more requirements, for stacks that hold a component.
     """
 
     requirements: tuple[str, ...]
@@ -30,6 +32,22 @@ class Packages:
     on: str = ""
     cuda: str = ""
     alone: dict[str, str] = field(default_factory=dict)
+    index_where_set: dict[str, str] = field(default_factory=dict)
+    where_chosen: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def served_by(self, aliases: Collection[str]) -> Packages:
+        """The same with those of the aliases that count where a machine has an address for them."""
+        there = {name: alias for name, alias in self.index_where_set.items() if alias in aliases}
+        return replace(self, index=self.index | there) if there else self
+
+    def filled(self, versions: dict[str, str]) -> Packages:
+        """The same for a stack's versions: holes filled, what comes with some of its components added, and nothing said
+        of distributions that are not there."""
+        more = [each for name, added in self.where_chosen.items() if name in versions for each in added]
+        absent = set(self.where_chosen) - set(versions)
+        requirements = tuple(each.format_map(versions) for each in (*self.requirements, *more))
+        alone = {name: why for name, why in self.alone.items() if name not in absent}
+        return replace(self, requirements=requirements, alone=alone)
 
     def fits(self, stack: Stack) -> bool:
         """Whether these are the distributions for the side and the CUDA of a stack."""
@@ -74,6 +92,25 @@ class Refusal:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Provider:
+    """Another way in which an engine's releases `when` execute, by its name: `why` others cannot, what comes `also`
+    from the matrix and which packages it needs more, and the adapter and kind of machine where these are others."""
+
+    name: str
+    title: str
+    when: str
+    why: str
+    source: str
+    adapter: str = ""
+    runs_on: str = ""
+    converts: bool | None = None
+    also: tuple[str, ...] = ()
+    features: frozenset[str] = frozenset()
+    requirements: tuple[str, ...] = ()
+    index: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Ends:
     """The element types that a model's inputs and outputs can have with an engine, and what says so."""
 
@@ -109,6 +146,8 @@ def read_packages(table: dict[str, Any]) -> Packages:
         on=table.get("on", ""),
         cuda=table.get("cuda", ""),
         alone=dict(table.get("alone", {})),
+        index_where_set=dict(table.get("index_where_set", {})),
+        where_chosen={name: tuple(more) for name, more in table.get("where_chosen", {}).items()},
     )
 
 
@@ -129,6 +168,12 @@ def read_graph_types(table: dict[str, Any]) -> GraphTypes:
         also=tuple(table.get("also", ())),
         alone=dict(table.get("alone", {})),
     )
+
+
+def read_provider(table: dict[str, Any]) -> Provider:
+    """One `[[providers]]`."""
+    lists = {name: tuple(table.get(name, ())) for name in ("also", "requirements")}
+    return Provider(**{**table, **lists, "features": frozenset(table.get("features", ()))})
 
 
 def read_ends(table: dict[str, Any]) -> Ends:

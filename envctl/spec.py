@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from envctl.errors import BadInput
 from envctl.recipe import (
@@ -14,6 +14,7 @@ from envctl.recipe import (
     Kernels,
     Operators,
     Packages,
+    Provider,
     Refusal,
     Types,
     is_for,
@@ -22,6 +23,7 @@ from envctl.recipe import (
     read_kernels,
     read_operators,
     read_packages,
+    read_provider,
     read_types,
 )
 from envctl.tree import payload
@@ -52,7 +54,8 @@ class ImageSpec:
     inputs and outputs are of those types alone. `features` are those that its recipes rest on: a wheel's extra that
     pins more than the wheel itself. `trial` is the worker's module that a smoke run of its image tries it with, where
     that is not the adapter. `symmetric` is the source that says that it takes symmetric quantisation only; `refuses`
-    says why it has not some precision.
+    says why it has not some precision. `provider` is the one of several ways to execute, `providers` those that can be
+    asked for.
     """
 
     engine: str
@@ -77,6 +80,8 @@ class ImageSpec:
     graph_types: tuple[GraphTypes, ...] = ()
     symmetric: str = ""
     refuses: tuple[Refusal, ...] = ()
+    provider: str = ""
+    providers: tuple[Provider, ...] = ()
 
     def every_format(self) -> frozenset[str]:
         """The formats that any release reads."""
@@ -98,6 +103,30 @@ class ImageSpec:
             for when, it in self.variants
         )
         return replace(self, variants=added)
+
+    def with_provider(self, name: str) -> ImageSpec:
+        """The same engine executing another way; raises `BadInput` where it has none of that name."""
+        if name in ("", self.provider):
+            return self
+        found = next((each for each in self.providers if each.name == name), None)
+        if found is None:
+            do = [f"{self.title} has: {', '.join(each.name for each in self.providers) or 'no other than its own'}"]
+            raise BadInput(f"--provider {name}: {self.title} has none of that name", do=do)
+        added = tuple(
+            (when, replace(it, requirements=it.requirements + found.requirements, index=it.index | found.index))
+            for when, it in self.variants
+        )
+        return replace(
+            self,
+            title=found.title,
+            adapter=found.adapter or self.adapter,
+            runs_on=cast("Literal['cpu', 'nvidia-gpu']", found.runs_on or self.runs_on),
+            converts=self.converts if found.converts is None else found.converts,
+            also=self.also + found.also,
+            features=self.features | found.features,
+            variants=added,
+            provider=name,
+        )
 
     def lacks_kernel(self, version: str, op: str, dtype: str) -> str:
         """The source that says that a release has no such operator for a type, "" where none does."""
@@ -133,8 +162,7 @@ class ImageSpec:
         versions = {choice.name: choice.version for choice in stack.choices.values()}
         for when, packages in self.variants:
             if packages.fits(stack) and is_for(when, version):
-                filled = tuple(requirement.format_map(versions) for requirement in packages.requirements)
-                return replace(packages, requirements=filled)
+                return packages.filled(versions)
         served = [" ".join(filter(None, (when or "all", each.on and f"on {each.on}"))) for when, each in self.variants]
         what = f"images/{self.engine}.toml has no recipe for {self.engine} {version}"
         if any(each.on for _, each in self.variants):
@@ -200,6 +228,8 @@ def _spec(data: dict[str, Any]) -> ImageSpec:
         trial=data.get("trial", ""),
         graph_types=tuple(read_graph_types(table) for table in data.get("graph_types", ())),
         symmetric=data.get("symmetric", ""),
+        provider=data.get("provider", ""),
+        providers=tuple(read_provider(table) for table in data.get("providers", ())),
         refuses=tuple(Refusal(**table) for table in data.get("refuses", ())),
     )
 

@@ -96,6 +96,9 @@ def run(
     offline: options.Offline = False,
     lock: Annotated[Path | None, typer.Option("--lock", metavar="FILE", help="Use this lock's environment.")] = None,
     target: Annotated[str, typer.Option("--target", metavar="NAME", help="The lock's target; not just any.")] = "",
+    provider: Annotated[
+        str, typer.Option("--provider", help="How --ort-gpu or --tf execute: tensorrt.", show_default=False)
+    ] = "",
     refresh_lock: Annotated[bool, typer.Option("--refresh-lock", help="Resolve packages anew.")] = False,
 ) -> None:
     """Convert, run and verify a model in a pinned environment. 8.6 means the newest 8.6.x that fits."""
@@ -114,6 +117,7 @@ def run(
             "offline": offline,
             "refresh": refresh_lock,
             "gpu": gpu,
+            "provider": provider,
         }
         return Ask(task=task, engine=engine, pins=pins, **environment, **chosen)
 

@@ -35,10 +35,13 @@ def _job(work: Work, source: ModelFacts) -> Job:
     job = steps.job(work.folder / "convert", "convert", prepared, source.path, source.files()[1:], ask, work.limits)
     by_types = typed.wanted(ask, source, prepared) is not None
     job.options.update(
+        format=source.format,
         declared={it.name: it.dtype for it in source.inputs},
         may_cast=ask.precision == "fp32",  # said in so many words: float64 may become that
         by_flag=not by_types and ask.precision not in (None, "fp32", source.precision()),
     )
+    if ask.keep_layers:
+        job.options["keep_layers"] = list(ask.keep_layers)  # another engine comes of them
     if source.external:
         job.options["data"] = f"{deliver.stem(work.source, prepared.plan.spec)}.data"
     return job

@@ -63,6 +63,15 @@ def _compare(work: Work, listener: Listener) -> None:
         _judge(work, expected, answers, response.telling(feeds))
 
 
+def judged_again(work: Work, expected: dict[str, Array], feeds: Mapping[str, Array]) -> compare.Verdict:
+    """The verdict on the target's run of this work, against what the reference answered before."""
+    with side_by_side(work.runner) as pool:
+        answers = _finish_target(work, _start_target(work, pool), feeds)
+    _judge(work, expected, answers, response.telling(feeds))
+    assert work.outcome.verdict
+    return work.outcome.verdict
+
+
 def _judge(work: Work, expected: dict[str, Array], answers: dict[str, Array], probes: frozenset[str]) -> None:
     count = len(next(iter(answers.values())))
     row = tolerance.ROWS[work.outcome.precision].overridden(work.ask.atol, work.ask.cosine, work.ask.top1)

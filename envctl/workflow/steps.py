@@ -47,6 +47,7 @@ def job(
         "ranges": {name: [list(shape) for shape in three] for name, three in ask.ranges.items()},
         "gpu": [ask.gpu] if ask.gpu else [],
         "device": device_of(prepared.plan.spec),
+        "provider": prepared.plan.spec.provider,
         "allow_fallback": ask.allow_fallback,
     }
     return Job(

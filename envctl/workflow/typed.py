@@ -53,6 +53,7 @@ def make(work: Work, tools: GraphTypes, passed: Passed) -> list[Path]:
     ask, folder, facts = work.ask, work.folder / FOLDER, passed.model
     job = steps.job(folder, "convert", work.target, facts.path, facts.files()[1:], ask, work.limits)
     job.options.update(source_options(facts), keep_float32=list(tools.keep_float32))
+    job.options["keep_nodes"] = list(ask.keep_layers)
     job.options["symmetric"] = bool(work.target.plan.spec.symmetric)
     if ask.precision == "int8":
         feeds = turn(calibration.of(work).arrays, passed.channels_first, TO_NCHW)

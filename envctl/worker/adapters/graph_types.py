@@ -43,8 +43,10 @@ def convert(source, target, options):
     if precision == "int8":
         told = quantise(source, path, target, options)
     else:
-        model = onnx.load(source)
-        made = {"fp16": halved, "bf16": brained}[precision](model, options.get("keep_float32") or [])
+        model = named(onnx.load(source))
+        made = {"fp16": halved, "bf16": brained}[precision](
+            model, options.get("keep_float32") or [], options.get("keep_nodes") or []
+        )
         save(made, path)
         told = {}
     onnx.checker.check_model(path)
@@ -63,18 +65,27 @@ def save(model, path):
     onnx.save(model, path, save_as_external_data=apart, location=DATA if apart else None)
 
 
-def halved(model, keep, **limits):
-    """The model in float16 but for inputs, outputs and the operators of `keep`, which stay in float32."""
+def named(model):
+    """The model with a name for every node: those that have none are called after what they make."""
+    for node in model.graph.node:
+        if not node.name and node.output:
+            node.name = "makes " + next(name for name in node.output if name)
+    return model
+
+
+def halved(model, keep, nodes=(), **limits):
+    """The model in float16 but for inputs, outputs, the operators of `keep` and `nodes`, which stay in float32."""
     from onnxconverter_common import float16
 
     blocked = list(float16.DEFAULT_OP_BLOCK_LIST) + list(keep)
+    limits["node_block_list"] = list(nodes) or None
     try:
         return float16.convert_float_to_float16(model, keep_io_types=True, op_block_list=blocked, **limits)
     except ValueError as error:  # it is in float16 already
         raise StepFailed("unsupported", "onnxconverter-common: %s" % error) from error
 
 
-def brained(model, keep):
+def brained(model, keep, nodes=()):
     """The model in bfloat16: float16's graph with each type exchanged, and the weights rounded from the originals."""
     import copy
 
@@ -82,7 +93,7 @@ def brained(model, keep):
 
     originals = {tensor.name: tensor for tensor in model.graph.initializer}
     # float16's limits must not touch what bfloat16 can hold
-    made = halved(copy.deepcopy(model), keep, min_positive_val=0.0, max_finite_val=65504.0)
+    made = halved(copy.deepcopy(model), keep, nodes, min_positive_val=0.0, max_finite_val=65504.0)
     for tensor in made.graph.initializer:
         rounded(tensor, originals.get(tensor.name))
     for node in made.graph.node:
@@ -115,12 +126,16 @@ def rounded(tensor, original):
 
 def quantise(source, path, target, options):
     """Write the model in QDQ int8, calibrated on the arrays that the job brought."""
+    import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     samples = calibration(os.path.dirname(target), options["calibration"])
     tidy = os.path.join(os.environ.get("TMPDIR", target), "tidy.onnx")
     quant_pre_process(source, tidy, skip_symbolic_shape=True)
+    excluded = options.get("keep_nodes") or []
+    if excluded:
+        onnx.save(named(onnx.load(tidy)), tidy)
     quantize_static(
         tidy,
         path,
@@ -128,6 +143,7 @@ def quantise(source, path, target, options):
         quant_format=QuantFormat.QDQ,
         activation_type=QuantType.QInt8,
         weight_type=QuantType.QInt8,
+        nodes_to_exclude=excluded,
         per_channel=bool(options.get("per_channel", True)),
         extra_options=SYMMETRIC if options.get("symmetric") else {},
     )

@@ -5,6 +5,7 @@ API: https://www.tensorflow.org/api_docs/python/tf/saved_model/load
 """
 
 import functools
+import importlib.util
 import os
 
 from failure import StepFailed
@@ -15,6 +16,8 @@ HALF = {"float16": "fp16", "bfloat16": "bf16"}
 def open_engine():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its banner about oneDNN is at 1
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # this recipe is for the CPU; no GPU takes part in silence
+    if importlib.util.find_spec("tf_keras"):
+        os.environ["TF_USE_LEGACY_KERAS"] = "1"  # read when tensorflow is imported: Keras 2 is what it is here for
     import tensorflow  # noqa: F401
 
 
