@@ -71,3 +71,11 @@ def test_this_machine_answers() -> None:
     assert after.busy > before.busy > 0
     assert surroundings.load() is not None
     assert (surroundings.free_memory() or 0) > 1 << 20
+
+
+def test_a_gpu_without_a_driver_has_no_counters() -> None:
+    """What NVML counts on a real GPU: docs/gpu.md."""
+    from envctl.workflow import gpu_counters
+
+    found, why = gpu_counters.counters()
+    assert bool(found) != bool(why), why

@@ -10,6 +10,8 @@ from envctl.cli.versions_said import SHARED, versions
 from envctl.errors import BadInput
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from envctl.bench.document import Kind
     from envctl.workflow.ask import Ask, Precision
     from envctl.workflow.cells import Engine, Matrix
@@ -63,7 +65,7 @@ def _matrix(given: dict[str, Any]) -> Matrix:
         if word not in get_args(Precision):
             raise BadInput(f"--precision {word!r} is unknown", do=["one of fp32, fp16, bf16, int8"])
     return Matrix(
-        engines=tuple(_engines(given["pinned"], given["pin"])),
+        engines=(*_engines(given["pinned"], given["pin"]), *_locked(given["lock"])),
         precisions=tuple(cast("list[Precision]", precisions)) or (None,),
         batches=numbers("--batch", given["batch"], 1),
         threads=numbers("--threads", given["threads"], 0) or (0,),
@@ -95,6 +97,15 @@ def _engines(pinned: dict[str, str | None], general: list[str]) -> list[Engine]:
             pins = read_pins({option: said or None, **shared}, general)
             found.append(Engine(name=ENGINES[option], said=said, pins=pins))
     return found
+
+
+def _locked(paths: list[Path]) -> list[Engine]:
+    """The engine of each lock file; its target for this machine and runner is chosen when the cell is prepared."""
+    from envctl.lockfile import load
+    from envctl.workflow.cells import Engine
+
+    files = [(path, load(path)) for path in paths]
+    return [Engine(name=file.request.engine, said=str(path), pins=(), lock=file) for path, file in files]
 
 
 def _repeated(given: dict[str, Any], defaults: dict[str, Any]) -> tuple[str, ...]:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from envctl.bench.document import Kind
     from envctl.workflow.comparison import Comparison
 
+Locks = Annotated[list[Path], typer.Option("--lock", metavar="FILE", help="The engine as this lock has it.")]
 Precisions = Annotated[str, typer.Option("--precision", metavar="P,…", help="fp32, fp16, bf16, int8; else as it is.")]
 Batches = Annotated[str, typer.Option("--batch", metavar="N,…", help="Batches; the first axis must be open.")]
 Threads = Annotated[str, typer.Option("--threads", metavar="N,…", help="Threads of the engine; 0: its own choice.")]
@@ -58,6 +59,7 @@ def command(kind: Kind) -> Callable[..., None]:
         model: Model,
         pinned: options.Pinned,
         pin: options.Pins = [],  # noqa: B006
+        lock: Locks = [],  # noqa: B006
         gpu: options.Gpu = None,
         precision: Precisions = "",
         batch: Batches = "",

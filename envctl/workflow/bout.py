@@ -15,7 +15,7 @@ from envctl.bench.noise import Turn, turn
 from envctl.bench.warmup import warm_up
 from envctl.errors import EnvctlError, JobFailed
 from envctl.job import Job, Result
-from envctl.workflow import route, steps, surroundings
+from envctl.workflow import gpu_counters, route, steps, surroundings
 from envctl.workflow.cells import Wish
 from envctl.workflow.feeds import make_feeds
 from envctl.workflow.judged import Judged, status_of, trouble
@@ -47,6 +47,7 @@ class Bout:
     rounds: list[list[list[float]]] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
     joules: list[float | None] = field(default_factory=list)
+    on_gpu: int | None = None  # bytes of the GPU's memory that came into use since before its workers were started
     resident: int = 0
     peak: int = 0
     idle: float = 0.0
@@ -76,12 +77,26 @@ class Bout:
 
     def open(self, seconds: float) -> None:
         """Start its workers, one after the other: each loads while nothing else goes on."""
+        self.on_gpu = self._used()
         for number in range(self.wish.colocate):
             job = _job(self.judged, number)
             self.lives.append(start(job, self.judged.work.target.environment, lambda: choose_runner(self._runner)[0]))
             said = self.lives[-1].answer(seconds)
             _check(self.judged, job, said)
             self.ready = self.ready or said
+
+    @property
+    def counts_gpu(self) -> bool:
+        """Whether it runs on a GPU, so that the GPU's energy and memory are its own."""
+        return self.judged.work.outcome.results["infer"].read_back.get("device") == "CUDA"
+
+    def counters(self) -> tuple[tuple[Any, ...], str]:
+        """The counters of the energy that it uses, or none and why."""
+        return gpu_counters.counters() if self.counts_gpu else surroundings.counters()
+
+    def _used(self) -> int | None:
+        found, _ = gpu_counters.counters() if self.counts_gpu else ((), "")
+        return found[0].used() if found else None
 
     @property
     def _runner(self) -> str:
@@ -111,11 +126,13 @@ class Bout:
             if None not in found or sum(map(sum, samples)) > MOST_WARM * seconds:
                 break
         self.settled = None not in found
+        now = self._used()
+        self.on_gpu = now - self.on_gpu if now is not None and self.on_gpu is not None else None
         self.warmup = sum(len(each) if at is None else at for each, at in zip(samples, found, strict=True))
 
     def measure(self, seconds: float, cap: float) -> None:
         """One round, with what the machine did meanwhile."""
-        counters, _ = surroundings.counters()
+        counters, _ = self.counters()
         own, before = time.process_time(), surroundings.cpu()
         energy = [each.read() for each in counters]
         said = self._turn(seconds, cap)

@@ -21,7 +21,6 @@ from envctl.bench.document import (
     Trouble,
 )
 from envctl.bench.saturation import throughput
-from envctl.workflow import surroundings
 from envctl.workflow.bout import Bout, artifact, loads
 from envctl.workflow.cells import Wish, command
 from envctl.workflow.judged import Judged
@@ -108,19 +107,17 @@ def measured(cell: Cell, bout: Bout, wanted: int, *, complete: bool) -> Cell:
         load=Load(import_s=told["import"], load_s=told["load"], first_s=told["first"]),
         latency=figures.latency(bout.rounds, wanted, bout.warmup),
         throughput=_throughput(bout),
-        memory=Memory(peak=bout.peak, steady=bout.resident, because=_gpu_memory(cell)),
-        energy=_energy(bout, cell),
+        memory=Memory(peak=bout.peak, steady=bout.resident, gpu=bout.on_gpu, because=_gpu_memory(bout)),
+        energy=_energy(bout),
         idle_cpu=bout.idle / bout.rest if bout.rest else None,
         notes=(*cell.notes, *_notes(bout)),
     )
 
 
-def _gpu_memory(cell: Cell) -> str:
-    return "gpu: not read by this version" if _on_gpu(cell) else "gpu: none is used"
-
-
-def _on_gpu(cell: Cell) -> bool:
-    return cell.asked.device == "cuda"
+def _gpu_memory(bout: Bout) -> str:
+    if bout.on_gpu is not None:
+        return "gpu: what came into use on it since before the workers were started (NVML)"
+    return "gpu: NVML tells none" if bout.counts_gpu else "gpu: none is used"
 
 
 def _throughput(bout: Bout) -> Throughput:
@@ -131,16 +128,15 @@ def _throughput(bout: Bout) -> Throughput:
     return throughput(bout.curve, "" if bout.curve else "not searched for")
 
 
-def _energy(bout: Bout, cell: Cell) -> Energy:
+def _energy(bout: Bout) -> Energy:
     """The median round's joules for one inference."""
-    if _on_gpu(cell):
-        return Energy(joule=None, source=None, because="the GPU's counter (NVML) is not read by this version")
-    counters, why = surroundings.counters()
+    counters, why = bout.counters()
     known = sorted(each for each in bout.joules if each is not None)
     if not known:
         return Energy(joule=None, source=None, because=why or "the counters could not be read")
     names = ", ".join(each.name for each in counters)
-    return Energy(joule=known[len(known) // 2], source=f"RAPL: {names}, with what else the packages did")
+    meter = "NVML" if bout.counts_gpu else "RAPL"
+    return Energy(joule=known[len(known) // 2], source=f"{meter}: {names}, with whatever else ran there")
 
 
 def _notes(bout: Bout) -> list[str]:

@@ -9,6 +9,7 @@ from itertools import product
 
 from envctl.bench.document import Cell
 from envctl.errors import BadInput
+from envctl.lockfile import LockFile
 from envctl.model import ModelFacts
 from envctl.request import Pin
 from envctl.spec import read_spec
@@ -21,11 +22,13 @@ MOST = 1000  # cells: more are a typing error
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Engine:
-    """One engine at one version as it was asked for ("": any), with its pins and those of all cells."""
+    """One engine at one version as it was asked for ("": any), with its pins and those of all cells; or as a lock file
+    has it, which is then what was `said`."""
 
     name: str
     said: str
     pins: tuple[Pin, ...]
+    lock: LockFile | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,7 +103,8 @@ def _wishes(matrix: Matrix, base: Ask, facts: ModelFacts) -> Iterator[Wish]:
     batches = matrix.batches or (own_batch(facts, base.shapes),)
     every = product(matrix.engines, matrix.precisions, batches, matrix.threads)
     for number, (engine, precision, batch, threads) in enumerate(every):
-        ask = replace(base, engine=engine.name, pins=engine.pins, precision=precision, threads=threads)
+        ask = replace(base, engine=engine.name, pins=engine.pins, lock=engine.lock)
+        ask = replace(ask, precision=precision, threads=threads)
         yield Wish(ask=ask, said=engine.said, batch=batch, colocate=matrix.colocate, number=number)
 
 
@@ -135,8 +139,8 @@ def grows(facts: ModelFacts) -> bool:
 def command(wish: Wish, version: str | None, options: tuple[str, ...]) -> str:
     """The command line that measures this cell alone; `options` are those that all cells share."""
     ask, spec = wish.ask, read_spec(wish.ask.engine)
-    words = ["envctl", "bench", str(ask.model), f"--{spec.option}"]
-    words += [version or wish.said] if version or wish.said else []
+    engine = ["--lock", wish.said] if ask.lock else [f"--{spec.option}", version or wish.said]
+    words = ["envctl", "bench", str(ask.model), *filter(None, engine)]
     words += ["--precision", ask.precision] if ask.precision else []
     words += ["--batch", str(wish.batch), "--threads", str(ask.threads)]
     words += ["--colocate", str(wish.colocate)] if wish.colocate > 1 else []

@@ -139,7 +139,7 @@ class Session:
             said["int8_layers"] = str(len(low))
         devices = self.compiled.get_property("EXECUTION_DEVICES")
         precision = next((name for name in LOWEST_FIRST if name in ran), execution)
-        return dict(said, precision=precision, device=" ".join(devices))
+        return dict({"precision": precision}, **said, device=" ".join(devices))
 
 
 LAYERS_BY = "OpenVINO's runtime model, without constants and ends"
