@@ -138,10 +138,12 @@ def check_names(given, wanted):
 
 def run_all(session, feeds):
     """One inference a sample. Returns the outputs (a list of samples each) and the seconds of each inference."""
+    import numpy
+
     samples = len(feeds[0][1])
     columns, seconds = [[] for _ in session.outputs], []
     for index in range(samples):
-        feed = {name: array[index] for name, array in feeds}
+        feed = {name: numpy.asarray(array[index]) for name, array in feeds}  # of scalars it would be no array
         started = time.perf_counter()
         answers = session.run(feed)
         seconds.append(time.perf_counter() - started)
