@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from envctl.bench.document import TaskMetric
     from envctl.verify.compare import Difference, Verdict
+    from envctl.verify.tolerance import Tolerance
 
 
 def error_text(error: EnvctlError) -> str:
@@ -38,11 +39,7 @@ def verdict_lines(verdict: Verdict, precision: str) -> list[tuple[str, str]]:
     """The tolerance, the worst tensor, and what would have passed: (label, text) each."""
     from envctl.verify.compare import rounded_up
 
-    row = verdict.tolerance
-    limits = f"cosine >= {row.cosine:g}, top-1 >= {row.top1:g}"
-    if row.max_abs is not None:
-        limits = f"max abs <= {row.max_abs:g}, p99.9 <= {row.p999_abs:g} (x scale), {limits}"
-    lines = [("tolerance", f"{precision} (read back): {limits}")]
+    lines = [("tolerance", f"{precision} (read back): {limits(verdict.tolerance)}")]
     worst = verdict.worst
     if worst:
         lines.append(("worst", describe(worst)))
@@ -58,6 +55,12 @@ def metric_line(found: TaskMetric) -> str:
         f"{found.metric}{output}: reference {found.reference:.4f}, target {found.target:.4f}, drop {found.drop:+.4f} "
         f"(95 % between {found.low:+.4f} and {found.high:+.4f}; {found.samples} samples; {found.method})"
     )
+
+
+def limits(row: Tolerance) -> str:
+    """The limits of a precision's row."""
+    said = f"cosine >= {row.cosine:g}, top-1 >= {row.top1:g}"
+    return said if row.max_abs is None else f"max abs <= {row.max_abs:g}, p99.9 <= {row.p999_abs:g} (x scale), {said}"
 
 
 def describe(difference: Difference) -> str:

@@ -16,6 +16,7 @@ from envctl.cli.screen import Screen, guarded
 from envctl.errors import BadInput
 
 if TYPE_CHECKING:
+    from envctl.host import Probes
     from envctl.lockfile import LockFile
     from envctl.workflow.ask import Ask, Precision, Task
 
@@ -80,6 +81,7 @@ Via = Annotated[
 ]
 Opset = Annotated[str, typer.Option("--opset", metavar="N", help="Write this ONNX opset.", show_default=False)]
 Layout = Annotated[str, typer.Option("--layout", metavar="nchw", help="Channels first, if NHWC.", show_default=False)]
+Planned = Annotated[bool, typer.Option("--plan", help="Show what would be done, and do nothing.")]
 Record = Annotated[bool, typer.Option("--record", help="Keep what was observed as evidence for later solves.")]
 
 
@@ -108,6 +110,7 @@ def run(
         from envctl.workflow.ask import Ask
 
         said = [*filter(None, pinned.values()), *pin, *(["--refresh-lock"] if refresh_lock else [])]
+        said += [f"--provider {provider}"] if provider else []
         locked = _locked(lock, target, said)
         engine, pins = (locked.request.engine, ()) if locked else engine_and_pins(pinned, pin)
         environment: dict[str, Any] = {
@@ -169,6 +172,7 @@ def convert(
     force: Annotated[bool, typer.Option("--force", help="Overwrite files envctl did not make.")] = False,
     keep: Keep = False,
     record: Record = False,
+    plan: Planned = False,
     as_json: options.Json = False,
 ) -> None:
     """Convert MODEL, compare it with the reference, and write it with its sidecar when it passed."""
@@ -197,6 +201,7 @@ def infer(
     timeout: Timeout = 1800,
     keep: Keep = False,
     record: Record = False,
+    plan: Planned = False,
     as_json: options.Json = False,
 ) -> None:
     """Run MODEL on inputs, and write the outputs with -o."""
@@ -229,6 +234,7 @@ def verify(
     timeout: Timeout = 1800,
     keep: Keep = False,
     record: Record = False,
+    plan: Planned = False,
     as_json: options.Json = False,
 ) -> None:
     """Convert MODEL and compare it with the reference; nothing is written."""
@@ -265,6 +271,9 @@ def _finish(make: Callable[..., Ask], task: Task, chosen: dict[str, Any], as_jso
         probes = start_probes()  # they run while the rest is being imported
         raw = chosen.pop("raw")
         ask = read(make(task, **chosen), raw)
+        if raw["plan"]:
+            _show(ask, probes, screen)
+            return
         from envctl.workflow.outcome import as_data
         from envctl.workflow.run import run as perform
 
@@ -277,6 +286,19 @@ def _finish(make: Callable[..., Ask], task: Task, chosen: dict[str, Any], as_jso
 
             print_outcome(outcome)
     raise typer.Exit(outcome.exit_code)
+
+
+def _show(ask: Ask, probes: Probes, screen: Screen) -> None:
+    from envctl.workflow.preview import as_data, preview
+
+    found = preview(ask, probes)
+    screen.quiet()
+    if screen.as_json:
+        screen.print_json(as_data(found))
+        return
+    from envctl.cli.plan import print_preview
+
+    print_preview(found)
 
 
 def read(ask: Ask, raw: dict[str, Any]) -> Ask:

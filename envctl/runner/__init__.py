@@ -41,6 +41,9 @@ class Runner(Protocol):
         """The environment of a lock in the form this runner needs, found or made. A container stands on `base`; None:
         on the newest that is here of its Python."""
 
+    def has(self, lock: Lock) -> bool | None:
+        """Whether the environment of a lock is there; None where that is not told without making it."""
+
     def run(self, job: Job, environment: Environment) -> Result:
         """Do a job to its end: also death and time-out are results."""
 

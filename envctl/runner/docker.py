@@ -94,6 +94,9 @@ class DockerRunner:
                 self.given[made.folder] = given_to_docker(base, say)
         return made
 
+    def has(self, lock: Lock) -> bool | None:
+        return None
+
     def _base_in_docker(self, base: Base, say: Callable[[str], None]) -> BaseImage:
         """The base that is here; the daemon has it afterwards, without being asked to save what the store has."""
         from envctl.image import here, in_docker

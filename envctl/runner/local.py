@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from envctl.aliases import Indexes
-from envctl.environment import Environment, find_or_make, interpreter_for
+from envctl.environment import Environment, find_or_make, interpreter_for, is_made
 from envctl.errors import CannotStart, Reason
 from envctl.host import interpreters
 from envctl.job import Job, Result
@@ -53,6 +53,9 @@ class LocalRunner:
     ) -> Environment:
         interpreter = interpreter_for(lock.python, interpreters())
         return find_or_make(lock, interpreter, indexes, offline=offline, say=say)
+
+    def has(self, lock: Lock) -> bool | None:
+        return is_made(lock, interpreter_for(lock.python, interpreters()))
 
     def run(self, job: Job, environment: Environment) -> Result:
         command = [str(environment.python), "-I", str(WORKER), str(job.folder), str(job.source)]
