@@ -83,7 +83,8 @@ def _show_finding(console: Console, found: Diagnosis) -> None:
     finding = found.finding
     if finding is None or not finding.tensor:
         return
-    row(console, "tensor", f"{finding.tensor}: error {finding.after:.1e} of its scale, its inputs {finding.before:.1e}")
+    label = "steepest" if finding.kind == "gradual" else "tensor"
+    row(console, label, f"{finding.tensor}: error {finding.after:.1e} of its scale, its inputs {finding.before:.1e}")
     if finding.alone is not None:
         row(console, "alone", f"on the reference's own inputs the target makes an error of {finding.alone:.1e}")
 

@@ -25,8 +25,8 @@ class Ask:
     read passes its framework's environment: `via` are pins of that, `through` is the format to pass ("": whichever
     leads to the engine), `opset` what shall be written ("": the highest that both know), `layout` "nchw" for channels
     first. `ranges` are the least, usual and largest shapes of inputs; the usual one stands in `shapes` too.
-    `calibration` is a path or "seeded". `keep_layers` are nodes
-    that stay in float32 where a precision is written into the graph's types. With `ci` nothing that a later run would
+    `calibration` is a path or "seeded". `keep_layers` are nodes that stay in float32 where a precision is
+    written into the graph's types. With `ci` nothing that a later run would
     build upon is changed.
     """
 

@@ -19,7 +19,7 @@ from envctl.model.onnx_header import BITS
 from envctl.workflow import convert, debug_elsewhere, debug_layers, debug_told, route, run, steps
 from envctl.workflow.ask import Ask, Listener
 from envctl.workflow.debug_bench import Bench
-from envctl.workflow.debug_elsewhere import THE_FILE, Elsewhere
+from envctl.workflow.debug_elsewhere import NOT_ENGINE, Elsewhere
 from envctl.workflow.debug_layers import Mixed
 from envctl.workflow.debug_told import Suspect
 from envctl.workflow.feeds import make_feeds
@@ -98,7 +98,7 @@ def debug(
     told = found[0]
     if versions:
         told.elsewhere = debug_elsewhere.named(ask, versions, listener)
-    elif versions is None and told.status in ("node", "company") and not told.blamed.startswith(THE_FILE):
+    elif versions is None and told.status in ("node", "company") and not told.blamed.startswith(NOT_ENGINE):
         assert told.outcome.target
         told.elsewhere = debug_elsewhere.cheap(ask, told.outcome.target, listener)
     return told
@@ -238,7 +238,7 @@ def _tell(told: Diagnosis, bench: Bench, search: Search, finding: Finding) -> No
     made, nodes = search.flow.made_by, bench.source.nodes
     order = sorted((name for name in search.errors if name in made), key=lambda name: made[name])
     told.growth = [(name, nodes[made[name]].op, search.errors[name]) for name in order]
-    if finding.tensor:
+    if finding.kind in ("node", "company"):
         told.suspects = debug_told.suspects(bench.source, bench.target, finding.tensor, nearest(search, finding.tensor))
     plain = {name: each.peak_memory for name, each in bench.work.outcome.results.items()}
     told.memory = {name: (peak, plain[name]) for name, peak in bench.peaks.items() if plain.get(name)}

@@ -92,7 +92,7 @@ class Bench:
         own = len(self.source.outputs)
         pairs = zip((*self.source.outputs, *names), expected, _aligned(answers, self.target.outputs, own), strict=True)
         apart = {name: error(array_of(before), array_of(after)) for name, before, after in pairs}
-        self.kept.update(zip(names, expected[own:], strict=True))
+        self.kept.update(zip((*self.source.outputs, *names), expected, strict=True))
         shown = any(apart[name] >= VANISHED * plain for name, plain in self.plain.items())
         return Probe(errors={name: apart[name] for name in names}, still_parts=shown)
 
