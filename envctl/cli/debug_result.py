@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 HEADS = {
     "agrees": "AGREES  nothing parts: the outputs pass the verdict",
     "refused": "REFUSED  the comparison proves nothing",
+    "route": "ROUTE  what the framework's model became in ONNX parts already, whatever engine runs it",
     "node": "FOUND  the first node whose output parts though its inputs agree",
     "company": "FOUND  the output parts here; alone the node answers right: how the engine joins it with others",
     "gradual": "GRADUAL  no single node parts: the error grows along the way",

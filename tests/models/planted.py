@@ -241,7 +241,7 @@ FAULTS: list[tuple[str, str, Plant]] = [
     ("inceptionv3", "activation leaky, early", lambda model: activation_leaky(model, 0.1)),
     ("unet", "maximum becomes average", pooling_average),
     ("unet", "axes in another order", lambda model: transposed(model, [0, 3, 2, 1])),
-    ("unet", "softmax over another axis", lambda model: softmax_axis(model, 1)),
+    ("unet", "softmax over another axis", lambda model: softmax_axis(model, 2)),
     ("tokens", "attention over another axis", softmax_axis),
     ("tokens", "epsilon of a normalisation", epsilon),
     ("tokens", "embedding shifted by a row", embedding_shifted),
