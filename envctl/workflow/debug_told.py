@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from envctl.debug.graph import Flow
 from envctl.model.onnx_graph import Node, OnnxGraph
 from envctl.model.onnx_marks import part
-from envctl.model.protobuf import fields, message, text
+from envctl.model.protobuf import fields, message, numbers, text
 
 # what frameworks write beside a node: https://pytorch.org/docs/stable/onnx_dynamo.html (metadata_props)
 SCOPES = ("pkg.torch.onnx.name_scopes", "namespace", "pkg.torch.onnx.stack_trace")
@@ -111,7 +112,7 @@ def _others(source: OnnxGraph, mine: Node, target: OnnxGraph, theirs: Node) -> I
     here, there = _attributes(mine), _attributes(theirs)
     for name in sorted(here.keys() | there.keys()):
         if here.get(name) != there.get(name):
-            yield f"attribute {name} is another"
+            yield f"attribute {name} is {_shown(there.get(name))} there, {_shown(here.get(name))} here"
     pairs = zip(mine.inputs, theirs.inputs, strict=False)
     for before, after in pairs:
         stored = source.stored.get(before), target.stored.get(after)
@@ -126,6 +127,21 @@ def _attributes(node: Node) -> dict[str, bytes]:
             name = next((text(v) for t, v in fields(message(value)) if t == 1), "")
             found[name] = bytes(message(value))
     return found
+
+
+def _shown(attribute: bytes | None) -> str:
+    """An attribute's value, where it is short and plain."""
+    if attribute is None:
+        return "left out"
+    whole: list[int] = []
+    for tag, value in fields(memoryview(attribute)):
+        if tag == 2 and not isinstance(value, int):
+            return f"{struct.unpack('<f', value)[0]:g}"
+        if tag == 4:
+            return text(value)[:40]
+        if tag in (3, 8):
+            whole += numbers(value)
+    return str(whole[0] if len(whole) == 1 else whole) if whole else "another value"
 
 
 def _content(tensor: memoryview | None) -> list[tuple[int, bytes | int]] | None:
