@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -123,7 +123,7 @@ def find_or_make(
     say: Callable[[str], None],
 ) -> Lock:
     """The lock for a stack: the one kept from the last time the same was asked, or a new one from the index."""
-    question = question_for(stack, spec, platform)
+    question = question_for(stack, spec, platform, indexes.addresses)
     what = f"{spec.title} {stack.version(spec.engine)}"
     return answer(question, what, indexes, offline=offline, refresh=refresh, say=say)
 
@@ -160,10 +160,10 @@ def kept_path(question: Question) -> Path:
     return cache_root() / "locks" / f"{_digest(question)}.json"
 
 
-def question_for(stack: Stack, spec: ImageSpec, platform: str) -> Question:
-    """What the index is asked for a stack."""
+def question_for(stack: Stack, spec: ImageSpec, platform: str, aliases: Collection[str] = ()) -> Question:
+    """What the index is asked for a stack, where these aliases have addresses."""
     constraints = tuple(name + ",".join(specs) for name, specs in sorted(stack.constraints.items()))
-    packages = spec.packages(stack)
+    packages = spec.packages(stack).served_by(aliases)
     return Question(packages=packages, constraints=constraints, python=stack.version("python"), platform=platform)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ class Packages:
 
     `on` says for which side of an engine that comes for both: "cpu", "gpu", or "" for either; `cuda` for which CUDA
     of the stack, where an engine has distributions for several. `alone` are those that come without what their metadata
-    asks for, each with the reason.
+    asks for, each with the reason. `index_where_set` are aliases that count on machines that have an address for them,
+    `where_chosen` more requirements, for stacks that hold a component.
     """
 
     requirements: tuple[str, ...]
@@ -30,6 +32,22 @@ class Packages:
     on: str = ""
     cuda: str = ""
     alone: dict[str, str] = field(default_factory=dict)
+    index_where_set: dict[str, str] = field(default_factory=dict)
+    where_chosen: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def served_by(self, aliases: Collection[str]) -> Packages:
+        """The same with those of the aliases that count where a machine has an address for them."""
+        there = {name: alias for name, alias in self.index_where_set.items() if alias in aliases}
+        return replace(self, index=self.index | there) if there else self
+
+    def filled(self, versions: dict[str, str]) -> Packages:
+        """The same for a stack's versions: holes filled, what comes with some of its components added, and nothing said
+        of distributions that are not there."""
+        more = [each for name, added in self.where_chosen.items() if name in versions for each in added]
+        absent = set(self.where_chosen) - set(versions)
+        requirements = tuple(each.format_map(versions) for each in (*self.requirements, *more))
+        alone = {name: why for name, why in self.alone.items() if name not in absent}
+        return replace(self, requirements=requirements, alone=alone)
 
     def fits(self, stack: Stack) -> bool:
         """Whether these are the distributions for the side and the CUDA of a stack."""
@@ -49,14 +67,47 @@ class Types:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GraphTypes:
-    """How the engine's releases `when` come to these precisions: a step before writes the types into the ONNX graph,
-    with the packages named. `keep_float32` are operators that the engine has not in that precision."""
+    """How the engine's releases `when` come to these precisions: a step before, the worker's module `adapter`, writes
+    the types into the graph with the packages named, of which those of `also` are components of the matrix
+    and those of `alone` come without what their metadata asks for.
+    `keep_float32` are operators that the engine has not in that precision."""
 
     when: str
     precisions: tuple[str, ...]
     requirements: tuple[str, ...]
     keep_float32: tuple[str, ...]
     source: str
+    adapter: str = "graph_types"
+    also: tuple[str, ...] = ()
+    alone: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refusal:
+    """A precision that an engine cannot be asked for, why, and what says so."""
+
+    precision: str
+    text: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Provider:
+    """Another way in which an engine's releases `when` execute, by its name: `why` others cannot, what comes `also`
+    from the matrix and which packages it needs more, and the adapter and kind of machine where these are others."""
+
+    name: str
+    title: str
+    when: str
+    why: str
+    source: str
+    adapter: str = ""
+    runs_on: str = ""
+    converts: bool | None = None
+    also: tuple[str, ...] = ()
+    features: frozenset[str] = frozenset()
+    requirements: tuple[str, ...] = ()
+    index: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,6 +146,8 @@ def read_packages(table: dict[str, Any]) -> Packages:
         on=table.get("on", ""),
         cuda=table.get("cuda", ""),
         alone=dict(table.get("alone", {})),
+        index_where_set=dict(table.get("index_where_set", {})),
+        where_chosen={name: tuple(more) for name, more in table.get("where_chosen", {}).items()},
     )
 
 
@@ -111,7 +164,16 @@ def read_graph_types(table: dict[str, Any]) -> GraphTypes:
         requirements=tuple(table["requirements"]),
         keep_float32=tuple(table.get("keep_float32", ())),
         source=table["source"],
+        adapter=table.get("adapter", "graph_types"),
+        also=tuple(table.get("also", ())),
+        alone=dict(table.get("alone", {})),
     )
+
+
+def read_provider(table: dict[str, Any]) -> Provider:
+    """One `[[providers]]`."""
+    lists = {name: tuple(table.get(name, ())) for name in ("also", "requirements")}
+    return Provider(**{**table, **lists, "features": frozenset(table.get("features", ()))})
 
 
 def read_ends(table: dict[str, Any]) -> Ends:

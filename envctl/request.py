@@ -15,10 +15,12 @@ ENGINE_OPTIONS = {
     "tf": "tensorflow",
     "ort": "onnxruntime",
     "ort-gpu": "onnxruntime-gpu",
+    "ort-openvino": "onnxruntime-openvino",
     "openvino": "openvino",
     "ncnn": "ncnn",
     "litert": "litert",
     "mxnet": "mxnet",
+    "torch": "torch",
 }
 Line = tuple[str, str, tuple[str, ...]]  # component that claims, component claimed on, alternatives
 

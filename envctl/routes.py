@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from envctl.errors import BadInput
+from envctl.errors import BadInput, Reason
 from envctl.tree import payload
 
 if sys.version_info >= (3, 11):
@@ -22,7 +22,8 @@ EXPORT = "export the model to ONNX in the framework that wrote it; of pickles an
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Route:
     """One conversion: `adapter` does it in the environment of `engine`. `writer` is the component of the matrix whose
-    releases say which opsets can be written ("": the format has none)."""
+    releases say which opsets can be written ("": the format has none, or `opsets` are those, best first); one that
+    `quantises` writes int8 itself."""
 
     formats: frozenset[str]
     to: str
@@ -30,6 +31,8 @@ class Route:
     adapter: str
     writer: str
     source: str
+    quantises: bool = False
+    opsets: tuple[str, ...] = ()
 
 
 def find(model_format: str, readable: frozenset[str], *, to: str = "") -> Route | None:
@@ -42,8 +45,11 @@ def find(model_format: str, readable: frozenset[str], *, to: str = "") -> Route 
         if model_format in route.formats and route.to in wanted:
             return route
     ways = sorted({route.to for route in routes() if model_format in route.formats})
-    do = [f"formats that it can be converted to: {', '.join(ways)}"] if ways else [EXPORT]
-    raise BadInput(f"no way from {model_format} to {' or '.join(sorted(wanted)) or to}", do=do)
+    what = f"no way from {model_format} to {' or '.join(sorted(wanted)) or to}"
+    for table in _tables().get("refused", ()):
+        if model_format in table["formats"]:
+            raise BadInput(what, because=[Reason(text=table["because"], source=table["source"])], do=table["do"])
+    raise BadInput(what, do=[f"formats that it can be converted to: {', '.join(ways)}"] if ways else [EXPORT])
 
 
 def reference_engine(model_format: str) -> str:
@@ -63,7 +69,8 @@ def routes() -> tuple[Route, ...]:
 
 def _route(table: dict[str, Any]) -> Route:
     names = ("to", "engine", "adapter", "writer", "source")
-    return Route(formats=frozenset(table["from"]), **{name: table[name] for name in names})
+    more: dict[str, Any] = {"quantises": bool(table.get("quantises", False)), "opsets": tuple(table.get("opsets", ()))}
+    return Route(formats=frozenset(table["from"]), **more, **{name: table[name] for name in names})
 
 
 @cache

@@ -1,8 +1,8 @@
 """The fewest layers kept in higher precision so that a verdict passes: pure, the trials come from outside.
 
 Layers are ranked by the error that each adds. First as many of the worst as are needed, twice as many each time and
-then between; then those among them that can be given back, halves first. What comes out is minimal: no layer of it
-can be given back alone. A smaller set of others may exist: trying all would take 2 to the power of their number.
+then between; then those among them that can be given back, halves first. What comes out is minimal: no layer of it can
+be given back alone. A smaller set of others may exist: trying all would take 2 to the power of their number.
 """
 
 from __future__ import annotations

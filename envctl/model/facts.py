@@ -75,6 +75,7 @@ class ModelFacts:
     file does not settle ("inputs", "outputs"): then those are candidates. `external` are files that weights are kept
     in, relative to the model's folder, `missing` those of them that are not there. `parameters` counts the elements of
     stored tensors (None: not told). `notes` say what could not be read, `risks` what would run when it is loaded.
+    `traced` are (element type, shape) of the inputs that a graph was recorded with, where it does not declare them.
     `sha256` is "" where nobody asked for it.
     """
 
@@ -100,6 +101,7 @@ class ModelFacts:
     missing: tuple[str, ...] = ()
     # every tensor that may be named as an input or output of a cut graph
     nameable: tuple[str, ...] = ()
+    traced: tuple[tuple[str, tuple[int, ...]], ...] = ()
     notes: tuple[str, ...] = ()
     risks: tuple[str, ...] = ()
 
@@ -131,7 +133,8 @@ class ModelFacts:
     def precision(self) -> str:
         """The lowest precision that the graph itself states: int8, bf16, fp16 or fp32."""
         quantised = {"DequantizeLinear", "QLinearConv", "QLinearMatMul", "MatMulInteger", "ConvInteger"}
-        if quantised & {name for _, name in self.ops}:
+        of_format = {"openvino-ir": {"FakeQuantize"}}.get(self.format, quantised)
+        if of_format & {name for _, name in self.ops} or (self.format == "tflite" and "int8" in self.weights):
             return "int8"
         for dtype, precision in (("bfloat16", "bf16"), ("float16", "fp16")):
             if dtype in self.weights or any(tensor.dtype == dtype for tensor in self.inputs):

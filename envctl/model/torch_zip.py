@@ -10,6 +10,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from envctl.model.archive import Archive
@@ -77,10 +78,14 @@ def read_script(path: Path, archive: Archive) -> ModelFacts:
     foreign = [
         f"unpickling names {name}" for name in said.foreign() if not name.startswith(("__torch__", "torch.jit."))
     ]
-    return _facts(
+    traced = _traced(archive)
+    shapes = ", ".join(f"{dtype}[{','.join(map(str, shape))}]" for dtype, shape in traced)
+    read = _facts(
         path, "torchscript", list(tensors(said.made)), inputs, outputs, ops,
-        [*notes, *_traced(archive), UNTOLD], tuple(foreign[:20]), {"archive": _version(archive)},
+        [*notes, *([f"traced with {shapes}"] if traced else []), UNTOLD], tuple(foreign[:20]),
+        {"archive": _version(archive)},
     )  # fmt: skip
+    return replace(read, traced=traced)
 
 
 def _facts(
@@ -170,13 +175,12 @@ def _results(kind: str) -> list[Tensor]:
     return [Tensor(name="output", dtype="" if kind == "Tensor" else kind, shape=None)]
 
 
-def _traced(archive: Archive) -> list[str]:
-    """The shapes that a traced model was traced with, where torch kept them."""
+def _traced(archive: Archive) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """The types and shapes that a traced model was traced with, where torch kept them."""
     if not archive.inside("traced_inputs.pkl"):
-        return []
+        return ()
     try:
-        found = list(tensors(_pickle(archive, "traced_inputs.pkl").made))
+        found = tensors(_pickle(archive, "traced_inputs.pkl").made)
+        return tuple((each.dtype, each.shape) for each in found)
     except Damaged:
-        return []
-    shapes = ", ".join(f"{each.dtype}[{','.join(map(str, each.shape))}]" for each in found)
-    return [f"traced with {shapes}"] if shapes else []
+        return ()

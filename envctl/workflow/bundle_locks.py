@@ -103,7 +103,8 @@ def _question(matrix: Matrix, found: LockFile, target: Target) -> Question | Non
         return None
     if stack.on_gpu != ("cuda" in had):
         return None
-    return lock.question_for(stack, read_spec(found.request.engine), target.environment.platform)
+    served = {package.index for package in target.environment.packages}
+    return lock.question_for(stack, read_spec(found.request.engine), target.environment.platform, served)
 
 
 def _versions(matrix: Matrix, stack: Stack) -> dict[str, str]:
@@ -146,7 +147,7 @@ class _Asker:
         if stack is None:
             self.say(f"no release of {engine} for CPython {python}: nothing to compare with there")
             return {}
-        question = lock.question_for(stack, read_spec(engine), platform)
+        question = lock.question_for(stack, read_spec(engine), platform, self.indexes.addresses)
         name = lock.kept_path(question).name
         return {} if name in there else {name: self._answer(replace(question, keep=keep), f"the reference {engine}")}
 

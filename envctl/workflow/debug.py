@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from envctl import host as host_module
-from envctl.debug.error import SCALES, error
+from envctl.debug.error import SCALES
 from envctl.debug.hunt import Finding, hunt, nearest
 from envctl.debug.search import Search
 from envctl.errors import BadInput
@@ -139,7 +139,7 @@ def _route_parts(bench: Bench, expected: Mapping[str, Array]) -> str:
     answers = bench.on_reference(bench.source, [])
     pairs = [(name, array_of(answer)) for name, answer in zip(bench.source.outputs, answers, strict=False)]
     turned = route.turn(dict(pairs), route.passed(bench.work).channels_first, route.TO_NHWC)
-    apart = {name: error(expected[name], turned[name]) for name in bench.plain if name in turned}
+    apart = {name: bench.apart(expected[name], turned[name]) for name in bench.plain if name in turned}
     noise, share = SCALES[bench.work.outcome.precision].noise, debug_elsewhere.OWN_FAULT
     if not any(each >= max(noise, share * bench.plain[name]) for name, each in apart.items()):
         return ""

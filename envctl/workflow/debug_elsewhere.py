@@ -13,7 +13,6 @@ from packaging.version import Version
 
 from envctl import host as host_module
 from envctl import matrix
-from envctl.debug.error import error
 from envctl.errors import EnvctlError
 from envctl.request import Pin
 from envctl.tree import cache_root
@@ -112,7 +111,7 @@ def blamed(bench: Bench) -> str:
     except EnvctlError as failed:
         return f"{title} could not run {name}: {failed.what}"
     pairs = zip(bench.source.outputs, expected, answers, strict=False)
-    apart = {output: error(array_of(before), array_of(after)) for output, before, after in pairs}
+    apart = {output: bench.apart(array_of(before), array_of(after)) for output, before, after in pairs}
     if any(apart[output] >= OWN_FAULT * plain for output, plain in bench.plain.items()):
         culprit = THE_PRECISION if typed else THE_FILE
         return f"{culprit}: {title} parts with {name} as well (error {max(apart.values()):.1e})"

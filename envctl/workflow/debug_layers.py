@@ -1,4 +1,4 @@
-"""`envctl debug --layers`: which layers to keep in float32 for a verdict that passes (graphs that state types)."""
+"""`envctl debug --layers`: the layers to keep in float32 so that the verdict passes, where graphs state their types."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from envctl import matrix
-from envctl.debug.error import error, worst_samples
+from envctl.debug.error import SCALES, error, worst_samples
 from envctl.debug.graph import Flow
 from envctl.debug.search import Room, Search
 from envctl.model import ModelFacts, onnx_graph
@@ -88,7 +88,8 @@ def _worst(work: Work) -> tuple[dict[str, Array], dict[str, float], dict[str, Ar
     both = zip(expected, answers.values(), strict=False)
     pairs = {name: (expected[name][:count], answer) for name, answer in both if name in failing}
     chosen = _chosen(pairs)
-    plain = {name: error(before[chosen], after[chosen]) for name, (before, after) in pairs.items() if chosen}
+    whole = SCALES[work.outcome.precision].whole
+    plain = {name: error(before[chosen], after[chosen], whole=whole) for name, (before, after) in pairs.items()}
     kept = {name: array[:count][chosen] for name, array in expected.items()}
     return {name: array[chosen] for name, array in feeds.items()}, {n: e for n, e in plain.items() if e > 0}, kept
 

@@ -24,5 +24,5 @@ def wrong_ends(spec: ImageSpec, facts: ModelFacts) -> list[Tensor]:
     """The inputs and outputs whose element type the engine does not have; none where nothing is known of it."""
     if spec.ends is None:
         return []
-    wrong = [tensor for tensor in facts.inputs if tensor.dtype not in spec.ends.inputs]
-    return wrong + [tensor for tensor in facts.outputs if tensor.dtype not in spec.ends.outputs]
+    wrong = [tensor for tensor in facts.inputs if tensor.dtype not in ("", *spec.ends.inputs)]
+    return wrong + [tensor for tensor in facts.outputs if tensor.dtype not in ("", *spec.ends.outputs)]

@@ -3,22 +3,22 @@ that the model passes on its way. All are planned before any is made."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from envctl import matrix, routes
 from envctl.aliases import read_indexes
+from envctl.errors import NoStack
 from envctl.host import HostFacts
 from envctl.matrix import Matrix
 from envctl.model import ModelFacts
 from envctl.request import Known
 from envctl.routes import Route
 from envctl.runner import Runner
+from envctl.workflow import samples
 from envctl.workflow.ask import Ask, Listener
 from envctl.workflow.locked import plan_locked
 from envctl.workflow.outcome import Outcome
 from envctl.workflow.plan import Plan, check_target, known_facts, plan_reference, plan_target
 from envctl.workflow.prepare import Prepared, prepare
-from envctl.workflow.route import passing, plan_route, source_pins, with_opset, writable_opsets
+from envctl.workflow.route import passing, plan_route, with_opset, writable_opsets
 from envctl.workflow.task import reference_for, will_compare
 
 
@@ -35,6 +35,9 @@ def plan_and_prepare(ask: Ask, outcome: Outcome, host: HostFacts, runner: Runner
     outcome.target = carry_out("target", target, ask, host, runner, listener)
     made = {role: carry_out(role, each, ask, host, runner, listener) for role, each in plans.items()}
     outcome.route, outcome.source, outcome.reference = route, made.get("source"), made.get("reference")
+    if samples.wants_worker(ask.calibration):
+        python, glibc = target.stack.version("python"), target.glibc
+        outcome.reader = samples.environment(python, glibc, ask, host, runner, listener.say)
 
 
 def route_of(ask: Ask, model: ModelFacts, target: Plan) -> Route | None:
@@ -63,6 +66,9 @@ def _through(
 ) -> tuple[Plan, Plan]:
     """The target's plan once more, for the opsets that the route can write, and the plan of the route."""
     opsets = tuple(each for each in writable_opsets(facts, route) if ask.opset in ("", each))
+    if route.opsets and not opsets:
+        do = [f"it writes {', '.join(sorted(route.opsets, key=int))}"]
+        raise NoStack(f"the way from {model.format} to ONNX does not write opset {ask.opset}", do=do)
     if opsets:
         known = with_opset(known_facts(host, runner, None, ask.gpu), opsets, f"opsets that {route.writer} writes")
         target = _target(facts, ask, host, runner, model, known)
@@ -73,7 +79,7 @@ def _through(
 def _reference(facts: Matrix, ask: Ask, host: HostFacts, runner: Runner, model: ModelFacts) -> Plan:
     source = reference_for(ask, model)
     engine = routes.reference_engine(source.format)
-    pins = source_pins(ask, source) if source is model else source_pins(replace(ask, via=()), source)
+    pins = ask.via if source is model else ()
     return plan_reference(facts, engine, pins, known_facts(host, runner, source, None), runner, source)
 
 

@@ -53,7 +53,7 @@ def make_target(maker: Maker, wanted: Wanted, old: Target | None) -> tuple[Targe
     """The answer for one target; versions of the `old` one stay where they can. Raises `NoStack`, `HostLacks`."""
     stack, base = _stack_and_base(maker, wanted, old)
     platform = _platform(wanted, base)
-    question = lock.question_for(stack, maker.spec, platform)
+    question = lock.question_for(stack, maker.spec, platform, maker.indexes.addresses)
     question = replace(question, exclude_newer=maker.asked.exclude_newer, keep=_keep(maker, question.python, old))
     maker.say(f"choosing and locking the packages of {maker.spec.title} for {wanted.name}")
     environment = lock.make(question, maker.indexes, offline=maker.offline, say=maker.say)

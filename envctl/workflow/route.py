@@ -13,12 +13,12 @@ from envctl.errors import JobFailed, Reason
 from envctl.job import Job, Result
 from envctl.matrix import Matrix
 from envctl.model import ModelFacts, Tensor
-from envctl.request import Known, Pin
+from envctl.request import Known
 from envctl.routes import Route
 from envctl.runner import Runner
-from envctl.versions import Condition
-from envctl.workflow import kept, steps
+from envctl.workflow import calibration, kept, steps
 from envctl.workflow.ask import Ask
+from envctl.workflow.of_file import with_file
 from envctl.workflow.plan import Plan, plan
 from envctl.workflow.prepare import Prepared
 from envctl.workflow.source import read_source
@@ -52,9 +52,10 @@ def passing(ask: Ask) -> str:
 
 
 def writable_opsets(matrix: Matrix, route: Route) -> tuple[str, ...]:
-    """The opsets that some release of the route's writer can write, newest first; none where the format has none."""
+    """The opsets that the route, or some release of its writer, can write, best first; none where the format has
+    none."""
     if not route.writer:
-        return ()
+        return route.opsets
     claims = [claim for release in matrix.component(route.writer).releases for claim in release.requires]
     limits = [claim.condition for claim in claims if claim.name == "opset"]
     return tuple(str(n) for n in range(HIGHEST, 0, -1) if any(limit.admits(str(n)) for limit in limits))
@@ -74,23 +75,7 @@ def plan_route(
         opsets = [each for each in writable_opsets(matrix, route) if ask.opset in ("", each)]
         opsets = [each for each in opsets if chosen is None or Version(each) <= Version(chosen.version)]
         known = with_opset(known, tuple(opsets), f"opsets that {target.title} reads")
-    return plan(matrix, route.engine, source_pins(ask, facts), known, runner)
-
-
-def source_pins(ask: Ask, facts: ModelFacts) -> tuple[Pin, ...]:
-    """What the model's file asks of its framework's environment, and what the person did (--via)."""
-    said = {pin.name for pin in ask.via}
-    return ask.via + tuple(pin for pin in _of_file(facts) if pin.name not in said)
-
-
-def _of_file(facts: ModelFacts) -> tuple[Pin, ...]:
-    """A Keras file is read by the Keras of its major version that is not older than the one that wrote it: an older one
-    fails in words about layers and variables (docs/evidence.md#keras-files)."""
-    if facts.format not in ("keras", "keras-h5") or not facts.producer_version:
-        return ()
-    written = Version(facts.producer_version)
-    condition = Condition(any=(f">={written.major}.{written.minor},<{written.major + 1}",))
-    return (Pin(name="keras", condition=condition, said=f"{facts.path.name} was written by Keras {written}"),)
+    return with_file(facts, ask.via, lambda pins: plan(matrix, route.engine, pins, known, runner))
 
 
 def source_options(facts: ModelFacts) -> dict[str, Any]:
@@ -101,6 +86,7 @@ def source_options(facts: ModelFacts) -> dict[str, Any]:
         "keras": facts.producer_version if facts.format.startswith("keras") else "",
         "inputs": [tensor.name for tensor in facts.inputs],
         "outputs": [tensor.name for tensor in facts.outputs],
+        "tensors": {it.name: [it.dtype, list(it.shape)] for it in facts.inputs if it.shape is not None},
         "aliases": {it.key: it.name for it in (*facts.inputs, *facts.outputs) if it.key not in ("", it.name)},
     }
 
@@ -118,8 +104,15 @@ def _pass(work: Work, route: Route, prepared: Prepared) -> Passed:
     job.options.update(source_options(work.source), to=route.to, nchw=work.ask.layout == "nchw")
     if route.writer:
         job.options["opset"] = prepared.plan.stack.version("opset")
+    elif route.opsets:
+        job.options["opset"] = _own_opset(work, route)
     job = replace(job, adapter=route.adapter)
     parts = _depends_on(job, prepared, work.source)
+    if route.quantises and calibration.needed(work.ask, work.source):
+        parts |= calibration.identity(work)
+        feeds = calibration.of(work).arrays
+        steps.write_inputs(job.folder, feeds)
+        job.options["calibration"] = list(feeds)
     name = kept.name_of(parts)
     found = kept.find(KIND, name, job.folder)
     work.outcome.results[FOLDER] = result = found or steps.run(job, prepared, work.runner)
@@ -127,6 +120,12 @@ def _pass(work: Work, route: Route, prepared: Prepared) -> Passed:
     if not found:
         kept.keep(KIND, name, parts, result)
     return replace(made, kept=found is not None)
+
+
+def _own_opset(work: Work, route: Route) -> str:
+    """The best opset of those that the route itself says: the target's, or of an engine that asks for none any."""
+    chosen = work.target.plan.stack.choices.get("opset")
+    return chosen.version if chosen else next(each for each in route.opsets if work.ask.opset in ("", each))
 
 
 def _depends_on(job: Job, prepared: Prepared, source: ModelFacts) -> dict[str, Any]:

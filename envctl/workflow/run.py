@@ -22,6 +22,7 @@ from envctl.workflow.plan import choose_runner
 from envctl.workflow.record import record
 from envctl.workflow.source import read_source
 from envctl.workflow.task import check_host, check_target
+from envctl.workflow.untold import told
 from envctl.workflow.work import Work
 
 
@@ -37,7 +38,7 @@ def run(
     if ask.model and load_plan.is_plan(ask.model) and ask.task != "convert":
         runner, _ = choose_runner(ask.runner)
         raise load_plan.refuse(ask, ask.model, matrix.load(), host_module.collect(probes), runner)
-    facts = _read_model(ask)
+    facts = told(ask, _read_model(ask), outcome.notes)
     outcome.model = facts
     check_target(ask, facts)
     host = host_module.collect(probes)

@@ -1,8 +1,9 @@
 """An ONNX model in another precision: the types are written into the graph itself, for engines that go by those.
 
 float16 through onnxconverter-common (https://github.com/microsoft/onnxconverter-common/blob/master/onnxconverter_common/float16.py),
-bfloat16 by the same way and then rounded from the original float32, int8 through ONNX Runtime's quantiser as QDQ:
-symmetric and with the bias left in float32, which is what TensorRT takes. Inputs and outputs keep their types.
+bfloat16 by the same way and then rounded from the original float32, int8 through ONNX Runtime's quantiser as QDQ: for
+TensorRT symmetric and with the bias left in float32, for others as ONNX Runtime does it by itself, which it can fuse
+with what follows (docs/evidence.md#onnxruntime-int8). Inputs and outputs keep their types.
 """
 
 import os
@@ -11,6 +12,7 @@ from failure import StepFailed
 
 MADE, DATA = "typed.onnx", "typed.onnx.data"
 TWO_GIB = 2 << 30
+SYMMETRIC = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
 
 
 def open_engine():
@@ -143,12 +145,10 @@ def quantise(source, path, target, options):
         weight_type=QuantType.QInt8,
         nodes_to_exclude=excluded,
         per_channel=bool(options.get("per_channel", True)),
-        extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
+        extra_options=SYMMETRIC if options.get("symmetric") else {},
     )
-    return {
-        "calibration_samples": str(len(samples)),
-        "quantisation": "QDQ, symmetric int8, per channel, bias in float32",
-    }
+    kind = "symmetric int8, per channel, bias in float32" if options.get("symmetric") else "int8, per channel"
+    return {"calibration_samples": str(len(samples)), "quantisation": "QDQ, " + kind}
 
 
 def calibration(folder, names):

@@ -4,6 +4,8 @@ Whatever the source is, it becomes one function of named tensors: what is conver
 API: https://www.tensorflow.org/api_docs/python/tf/saved_model/load
 """
 
+import functools
+import importlib.util
 import os
 
 from failure import StepFailed
@@ -14,6 +16,8 @@ HALF = {"float16": "fp16", "bfloat16": "bf16"}
 def open_engine():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its banner about oneDNN is at 1
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # this recipe is for the CPU; no GPU takes part in silence
+    if importlib.util.find_spec("tf_keras"):
+        os.environ["TF_USE_LEGACY_KERAS"] = "1"  # read when tensorflow is imported: Keras 2 is what it is here for
     import tensorflow  # noqa: F401
 
 
@@ -160,6 +164,16 @@ class Session:
 
         answers = self.function(*[tf.constant(feed[name]) for name in self.inputs])
         return [answers["out%d" % i].numpy() for i in range(len(self.outputs))]
+
+    def prepared(self, feed):
+        """One inference on tensors that are TensorFlow's already; on the CPU a call returns when it is done."""
+        import tensorflow as tf
+
+        return functools.partial(self.function, *[tf.constant(feed[name]) for name in self.inputs])
+
+    def lanes(self, feed, count):
+        """A function takes several callers: TensorFlow's threads are shared."""
+        return [self.prepared(feed) for _ in range(count)]
 
     def read_back(self):
         """TensorFlow computes in the types of the graph: the lowest of them is the precision."""

@@ -1,0 +1,163 @@
+"""Which source format reaches which engine: `python3 benchmarks/engines.py MODELS [--seconds N] [--only TEXT]`.
+
+Runs `envctl run … verify` once a cell, one after the other, each in its caps, and keeps what came of it in
+benchmarks/records/engines.json; a cell that is there is not run again. Without MODELS only docs/engines.md is written.
+MODELS is a folder in which `tests/models/` makers have put their networks: MODELS/NAME/FILE.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RECORD, PAGE = ROOT / "benchmarks" / "records" / "engines.json", ROOT / "docs" / "engines.md"
+FORMATS = {
+    "onnx": "model.onnx", "saved-model": "saved_model", "graph-def": "frozen.pb", "keras": "model.keras",
+    "keras-h5": "model.h5", "tflite": "model.tflite", "torchscript": "traced.pt", "torch-export": "exported.pt2",
+}  # fmt: skip
+ENGINES = (
+    "--ort 1.31", "--openvino 2026.4", "--ncnn 1.0.20261020", "--trt-rtx 1.7", "--litert 2.3", "--mxnet 1.9.1",
+    "--ort 1.17", "--openvino 2024.6", "--openvino 2023.3", "--ort 1.20", "--tf 2.15", "--tf 2.20", "--torch 2.13",
+    "--trt 10", "--ort-gpu 1.31", "--openvino 2025.4", "--ort 1.15", "--trt-rtx 1.4",
+)  # fmt: skip
+WORDS = {0: "passed", 1: "failed", 2: "refused", 3: "refused", 4: "cannot run here", 5: "failed"}
+SECONDS, MEMORY = 400, "6g"
+
+
+def cells(models: Path, only: str) -> list[tuple[str, str, str]]:
+    """(model, format, engine) of everything that there is to try."""
+    found = [
+        (folder.name, form, engine)
+        for engine in ENGINES
+        for folder in sorted(models.iterdir())
+        for form, name in FORMATS.items()
+        if (folder / name).exists()
+    ]
+    return [cell for cell in found if only in " ".join(cell)]
+
+
+def tried(models: Path, cell: tuple[str, str, str], more: list[str], torch: str) -> dict[str, object]:
+    """What one run came to."""
+    model, form, engine = cell
+    task = "convert" if engine.startswith("--trt") else "verify"
+    command = [sys.executable, "-m", "envctl", "run", *engine.split(), "--runner", "local", *more]
+    command += [task, str(models / model / FORMATS[form]), "--json", "--memory", MEMORY, "--timeout", str(SECONDS)]
+    inputs = models / model / "inputs.npz"
+    command += ["--input", str(inputs)] if inputs.is_file() else ["--samples", "4"]
+    command += [*(["-o", str(models / "out"), "--force"] if task == "convert" else [])]
+    command += ["--via", f"torch=={torch}"] if torch and form.startswith("torch") and "--torch" not in engine else []
+    began = time.monotonic()
+    done = subprocess.run(command, cwd=models, capture_output=True, text=True, check=False)
+    said = {"code": done.returncode, "seconds": round(time.monotonic() - began)}
+    return said | read(done.returncode, done.stdout, done.stderr)
+
+
+def read(code: int, out: str, err: str) -> dict[str, object]:
+    """Status, way, versions and the reason, of a run's JSON or its last words."""
+    try:
+        told = json.loads(out)
+    except ValueError:
+        told = {}
+    lines = [line.strip() for line in err.splitlines() if line.strip() and not line.startswith("…")]
+    error = told.get("error") or {}
+    why = error.get("what") or told.get("note") or (lines[0] if lines else "")
+    because = [each.get("text", "") for each in error.get("because", ())][:2] or lines[1:3]
+    route, target = told.get("route") or {}, told.get("target") or {}
+    stack = {name: it["version"] for name, it in target.get("stack", {}).items()}
+    source = {name: it["version"] for name, it in ((route.get("source") or {}).get("stack") or {}).items()}
+    status = "built" if told.get("status") == "built" else WORDS.get(code, f"exit code {code}")
+    return {
+        "status": status,
+        "why": " | ".join([str(why), *because])[:400] if code else "",
+        "way": way(route, source),
+        "version": stack.get(str(target.get("engine")), ""),
+        "worst": max((it["max_abs"] for it in (told.get("verdict") or {}).get("differences", ())), default=None),
+    }  # fmt: skip
+
+
+def way(route: dict[str, Any], source: dict[str, str]) -> str:
+    """The format that the model passed, and in what."""
+    engine = (route.get("source") or {}).get("engine", "")
+    legacy = f" with tf-keras {source['tf-keras']}" if "tf-keras" in source else ""
+    return f"{route['to']} in {engine} {source.get(engine, '')}{legacy}" if source else ""
+
+
+def main() -> None:
+    """Try what is not in the record yet, for as long as there is time, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", type=Path, nargs="?")
+    parser.add_argument("--seconds", type=int, default=1500)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--index", default="")
+    parser.add_argument("--torch", default="", help="the torch that torch's models pass")
+    asked = parser.parse_args()
+    record = json.loads(RECORD.read_text()) if RECORD.is_file() else {}
+    until = time.monotonic() + asked.seconds
+    more = ["--index", asked.index] if asked.index else []
+    for cell in cells(asked.models.resolve(), asked.only) if asked.models else []:
+        name = " | ".join(cell)
+        if name in record or time.monotonic() > until:
+            continue
+        record[name] = tried(asked.models.resolve(), cell, more, asked.torch)
+        print(name, record[name], flush=True)
+        write(record)
+    write_page(record)
+
+
+def write(record: dict[str, dict[str, object]]) -> None:
+    """The record, a line a cell."""
+    RECORD.parent.mkdir(exist_ok=True)
+    lines = (f"{json.dumps(name)}: {json.dumps(record[name])}" for name in sorted(record))
+    RECORD.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def write_page(record: dict[str, dict[str, object]]) -> None:
+    """docs/engines.md: a table a model, and the reasons below it."""
+    counts = Counter(str(each["status"]) for each in record.values())
+    text = [HEAD.format(counts=", ".join(f"{n} {status}" for status, n in counts.most_common()), cells=len(record))]
+    for model in dict.fromkeys(name.split(" | ")[0] for name in sorted(record)):
+        text += table(model, {name: it for name, it in record.items() if name.startswith(f"{model} | ")})
+    PAGE.write_text("\n".join(text) + "\n", encoding="utf-8")
+
+
+def table(model: str, found: dict[str, dict[str, object]]) -> list[str]:
+    """A model's table: engines down, formats across; numbers lead to the reasons."""
+    rows = {tuple(name.split(" | ")[1:]): it for name, it in found.items()}
+    forms = [form for form in FORMATS if any(form == key[0] for key in rows)]
+    reasons: dict[str, int] = {}
+    lines = [f"\n## {model}\n", "| engine | " + " | ".join(forms) + " |", "| --- |" + " --- |" * len(forms)]
+    for engine in ENGINES:
+        if any(key[1] == engine for key in rows):
+            told = [cell_text(rows.get((form, engine)), reasons) for form in forms]
+            lines.append(f"| `{engine}` | " + " | ".join(told) + " |")
+    return lines + [""] + [f"{number}. {why}" for why, number in reasons.items()]
+
+
+def cell_text(found: dict[str, object] | None, reasons: dict[str, int]) -> str:
+    """A cell: the status, the way it went, and the number of its reason."""
+    if found is None:
+        return ""
+    way, why = str(found["way"]), str(found["why"]).replace("|", ";").replace("<", "&lt;")
+    shown = str(found["status"]) + (f", through {way}" if way and found["status"] in ("passed", "built") else "")
+    return f"{shown} [{reasons.setdefault(why, len(reasons) + 1)}]" if why else shown
+
+
+HEAD = """# Which source reaches which engine
+
+Written by `python3 benchmarks/engines.py MODELS` from real runs (benchmarks/records/engines.json):
+{cells} cells, {counts}.
+`passed`: converted, run, and judged against the framework that the model comes from, on seeded inputs in float32.
+`built`: an engine for a GPU, written here and not executed. `refused`: envctl said before any conversion that it cannot
+be. `cannot run here`: this machine lacks something. `failed`: a worker or a verdict said so. All on one CPU machine
+without a GPU, workers capped at 6 GB; keras_nets.py, torch_nets.py and digits.py of tests/models make the models."""
+
+
+if __name__ == "__main__":
+    main()
