@@ -28,6 +28,36 @@ def faulty(source: Path, fault: planted.Plant, folder: Path) -> tuple[Path, str]
     return target, debug_score.plant(source, fault, target)
 
 
+def test_an_old_release_s_own_fault_is_found_and_a_newer_one_passes(envctl: Program, tmp_path: Path) -> None:
+    """No fault is planted: ONNX Runtime 1.17 averages wrongly, and the environment is to blame."""
+    source = debug_nets.ceiling(tmp_path / "net.onnx")
+    ran = envctl("debug", source, "--ort", "1.17", "--runner", "local", "--versions", "1.31", "--json")
+    assert (ran.code, ran.json["status"]) == (1, "node"), ran.err
+    assert [each["op"] for each in ran.json["suspects"]] == ["AveragePool"]
+    assert [(each["title"], each["status"]) for each in ran.json["elsewhere"]] == [
+        ("ONNX Runtime (CPU) 1.31.1", "passed")
+    ]
+    assert ran.json["blamed"] == "" and ran.json["finding"]["alone"] == ran.json["finding"]["after"] > 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["2024.6", "2026.4"])
+def test_an_attribute_that_an_engine_ignores_in_silence_is_found(envctl: Program, tmp_path: Path, version: str) -> None:
+    source = debug_nets.antialiased(tmp_path / "net.onnx")
+    ran = envctl("debug", source, "--openvino", version, "--runner", "local", "--versions", "none", "--json")
+    assert (ran.code, [each["op"] for each in ran.json["suspects"]]) == (1, ["Resize"]), ran.err
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+@pytest.mark.usefixtures("docker_base")
+def test_in_containers_too(envctl: Program, tmp_path: Path) -> None:
+    source = debug_nets.ceiling(tmp_path / "net.onnx")
+    ran = envctl("debug", source, "--ort", "1.17", "--runner", "docker", "--versions", "none", "--json")
+    assert [each["op"] for each in ran.json["suspects"]] == ["AveragePool"], ran.err
+
+
+@pytest.mark.slow
 def test_an_activation_that_a_conversion_lost_is_named(envctl: Program, zoo: dict[str, Path], tmp_path: Path) -> None:
     target, guilty = faulty(zoo["unet"], planted.activation_merged_away, tmp_path)
     ran = envctl("debug", zoo["unet"], "--target-model", target, *OPENVINO, "--json")
