@@ -7,6 +7,8 @@ from adapters.tensorflow import named_function, open_engine, read  # noqa: F401
 from adapters.tensorflow import versions as versions_of_tensorflow
 from failure import StepFailed
 
+RESIZE = ("mode", "coordinate_transformation_mode", "nearest_mode")
+
 
 def versions():
     import tf2onnx
@@ -24,6 +26,7 @@ def convert(source, target, options):
     model = translated(function, specs, int(options["opset"]), images)
     public = dict(numbered("in", found.inputs), **numbered("out", found.outputs))
     check_layout(model.graph, images, specs)
+    plain_upsampling(model.graph)
     rename(model.graph, public)
     refuse_unknown_ops(model)
     onnx.checker.check_model(model)
@@ -66,6 +69,22 @@ def check_layout(graph, images, specs):
             if shapes[spec.name][1:] != [channels, height, width]:
                 what = "%s has shape %s after channels first were asked for" % (spec.name, shapes[spec.name])
                 raise StepFailed("engine-error", what)
+
+
+def plain_upsampling(graph):
+    """Nearest-neighbour upsampling by whole numbers in the form that every engine reads. tf2onnx takes pixel
+    floor((x + 0.5) / scale), which TensorRT refuses; for a whole scale that is floor(x / scale), the same pixel."""
+    from onnx import numpy_helper
+
+    stored = {each.name: each for each in graph.initializer}
+    for node in nodes_of(graph):
+        said = {each.name: each for each in node.attribute}
+        form = [said[name].s for name in RESIZE if name in said]
+        scales = stored.get(node.input[2]) if node.op_type == "Resize" and len(node.input) == 3 else None
+        if form == [b"nearest", b"tf_half_pixel_for_nn", b"floor"] and scales is not None:
+            values = numpy_helper.to_array(scales)
+            if (values >= 1).all() and (values == values.round()).all():
+                said["coordinate_transformation_mode"].s = b"asymmetric"
 
 
 def rename(graph, public):
