@@ -1,5 +1,7 @@
 """TensorFlow sources -> ONNX by tf2onnx. API: https://github.com/onnx/tensorflow-onnx#python-api-reference"""
 
+import contextlib
+import gc
 import json
 import os
 
@@ -50,14 +52,34 @@ def translated(function, specs, opset, images):
     """What tf2onnx makes of the function. It knows no custom operators: what it lacks stays in the graph."""
     import tf2onnx.convert
 
+    nchw = {"inputs_as_nchw": images[0] or None, "outputs_as_nchw": images[1] or None}
     try:
-        return tf2onnx.convert.from_function(
-            function, specs, opset=opset, inputs_as_nchw=images[0] or None, outputs_as_nchw=images[1] or None
-        )[0]
+        with in_place():
+            return tf2onnx.convert.from_function(function, specs, opset=opset, **nchw)[0]
     except ValueError as error:
         if "not supported" in str(error) or "make_sure" in str(error):
             raise StepFailed("unsupported", str(error)[:600]) from error
         raise
+
+
+@contextlib.contextmanager
+def in_place():
+    """tf2onnx's optimisers without a copy of the whole graph before each of them. Copies are circles of references,
+    which Python frees late, as it counts objects and not their sizes (docs/evidence.md#tf2onnx-memory). What they are
+    for is going on after an optimiser failed; here that is a failure."""
+    from tf2onnx import optimizer
+
+    whole = optimizer.optimize_graph
+
+    def lean(graph, catch_errors=True, optimizers=None):
+        gc.collect()  # what freezing left
+        return whole(graph, False, optimizers)
+
+    optimizer.optimize_graph = lean
+    try:
+        yield
+    finally:
+        optimizer.optimize_graph = whole
 
 
 def check_layout(graph, images, specs):
