@@ -157,7 +157,7 @@ Written by `python3 benchmarks/engines.py MODELS` from real runs (benchmarks/rec
 `passed`: converted, run, and judged against the framework that the model comes from, on seeded inputs in float32.
 `built`: an engine for a GPU, written here and not executed. `refused`: envctl said before any conversion that it cannot
 be. `cannot run here`: this machine lacks something. `failed`: a worker or a verdict said so. All on one CPU machine
-without a GPU, every worker capped at 6 GB. The makers are keras_nets.py, torch_nets.py and digits.py in tests/models."""
+without a GPU, every worker capped at 6 GB. Makers: keras_nets.py, torch_nets.py, digits.py in tests/models."""
 
 
 if __name__ == "__main__":
