@@ -7,6 +7,7 @@
 <folder>/outputs/N.npy   one array an output, shape [samples, *shape of the output]
 <folder>/artifact/       what a conversion made
 <folder>/worker.log      everything the engine printed
+<folder>/turn, said      of a job that measures: pipes, a line of JSON each way for every turn (worker/measure.py)
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any, Literal, cast, get_args
 from envctl.tree import canonical_json
 
 PROTOCOL = 1
-Step = Literal["convert", "infer", "conform"]
+Step = Literal["convert", "infer", "conform", "measure", "shapes"]
 # "ok", or the kind of failure; the last three are seen from outside, as the worker could not speak any more
 Status = Literal[
     "ok", "engine-missing", "invalid-model", "unsupported", "no-device", "out-of-memory", "engine-error",

@@ -67,14 +67,47 @@ class Types:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GraphTypes:
-    """How the engine's releases `when` come to these precisions: a step before writes the types into the ONNX graph,
-    with the packages named. `keep_float32` are operators that the engine has not in that precision."""
+    """How the engine's releases `when` come to these precisions: a step before, the worker's module `adapter`, writes
+    the types into the graph with the packages named, of which those of `also` are components of the matrix
+    and those of `alone` come without what their metadata asks for.
+    `keep_float32` are operators that the engine has not in that precision."""
 
     when: str
     precisions: tuple[str, ...]
     requirements: tuple[str, ...]
     keep_float32: tuple[str, ...]
     source: str
+    adapter: str = "graph_types"
+    also: tuple[str, ...] = ()
+    alone: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refusal:
+    """A precision that an engine cannot be asked for, why, and what says so."""
+
+    precision: str
+    text: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Provider:
+    """Another way in which an engine's releases `when` execute, by its name: `why` others cannot, what comes `also`
+    from the matrix and which packages it needs more, and the adapter and kind of machine where these are others."""
+
+    name: str
+    title: str
+    when: str
+    why: str
+    source: str
+    adapter: str = ""
+    runs_on: str = ""
+    converts: bool | None = None
+    also: tuple[str, ...] = ()
+    features: frozenset[str] = frozenset()
+    requirements: tuple[str, ...] = ()
+    index: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,7 +164,16 @@ def read_graph_types(table: dict[str, Any]) -> GraphTypes:
         requirements=tuple(table["requirements"]),
         keep_float32=tuple(table.get("keep_float32", ())),
         source=table["source"],
+        adapter=table.get("adapter", "graph_types"),
+        also=tuple(table.get("also", ())),
+        alone=dict(table.get("alone", {})),
     )
+
+
+def read_provider(table: dict[str, Any]) -> Provider:
+    """One `[[providers]]`."""
+    lists = {name: tuple(table.get(name, ())) for name in ("also", "requirements")}
+    return Provider(**{**table, **lists, "features": frozenset(table.get("features", ()))})
 
 
 def read_ends(table: dict[str, Any]) -> Ends:

@@ -15,6 +15,7 @@ ENGINE_OPTIONS = {
     "tf": "tensorflow",
     "ort": "onnxruntime",
     "ort-gpu": "onnxruntime-gpu",
+    "ort-openvino": "onnxruntime-openvino",
     "openvino": "openvino",
     "ncnn": "ncnn",
     "litert": "litert",

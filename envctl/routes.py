@@ -22,7 +22,8 @@ EXPORT = "export the model to ONNX in the framework that wrote it; of pickles an
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Route:
     """One conversion: `adapter` does it in the environment of `engine`. `writer` is the component of the matrix whose
-    releases say which opsets can be written ("": the format has none, or `opsets` are those, best first)."""
+    releases say which opsets can be written ("": the format has none, or `opsets` are those, best first); one that
+    `quantises` writes int8 itself."""
 
     formats: frozenset[str]
     to: str
@@ -30,6 +31,7 @@ class Route:
     adapter: str
     writer: str
     source: str
+    quantises: bool = False
     opsets: tuple[str, ...] = ()
 
 
@@ -67,8 +69,8 @@ def routes() -> tuple[Route, ...]:
 
 def _route(table: dict[str, Any]) -> Route:
     names = ("to", "engine", "adapter", "writer", "source")
-    opsets = tuple(table.get("opsets", ()))
-    return Route(formats=frozenset(table["from"]), opsets=opsets, **{name: table[name] for name in names})
+    more: dict[str, Any] = {"quantises": bool(table.get("quantises", False)), "opsets": tuple(table.get("opsets", ()))}
+    return Route(formats=frozenset(table["from"]), **more, **{name: table[name] for name in names})
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from envctl.errors import BadInput
 from envctl.recipe import (
@@ -14,6 +14,8 @@ from envctl.recipe import (
     Kernels,
     Operators,
     Packages,
+    Provider,
+    Refusal,
     Types,
     is_for,
     read_ends,
@@ -21,6 +23,7 @@ from envctl.recipe import (
     read_kernels,
     read_operators,
     read_packages,
+    read_provider,
     read_types,
 )
 from envctl.tree import payload
@@ -36,7 +39,8 @@ else:
 
 BASES = "base"
 CONFORMANCE = "conformance"
-NO_ENGINES = (BASES, "licences", "routes", CONFORMANCE)  # files in images/ that are about something else
+SAMPLES = "samples"
+NO_ENGINES = (BASES, "licences", "routes", CONFORMANCE, SAMPLES)  # files in images/ that are about something else
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +53,9 @@ class ImageSpec:
     into every environment of it. Without `types` nothing is known of the element types it reads; with `ends` a model's
     inputs and outputs are of those types alone. `features` are those that its recipes rest on: a wheel's extra that
     pins more than the wheel itself. `trial` is the worker's module that a smoke run of its image tries it with, where
-    that is not the adapter. `symmetric` is the source that says that it takes symmetric quantisation only.
+    that is not the adapter. `symmetric` is the source that says that it takes symmetric quantisation only; `refuses`
+    says why it has not some precision. `provider` is the one of several ways to execute, `providers` those that can be
+    asked for.
     """
 
     engine: str
@@ -73,6 +79,9 @@ class ImageSpec:
     trial: str = ""
     graph_types: tuple[GraphTypes, ...] = ()
     symmetric: str = ""
+    refuses: tuple[Refusal, ...] = ()
+    provider: str = ""
+    providers: tuple[Provider, ...] = ()
 
     def every_format(self) -> frozenset[str]:
         """The formats that any release reads."""
@@ -90,9 +99,34 @@ class ImageSpec:
     def with_tools(self, tools: GraphTypes) -> ImageSpec:
         """The same engine with the packages that write types into graphs beside it."""
         added = tuple(
-            (when, replace(it, requirements=it.requirements + tools.requirements)) for when, it in self.variants
+            (when, replace(it, requirements=it.requirements + tools.requirements, alone=it.alone | tools.alone))
+            for when, it in self.variants
         )
         return replace(self, variants=added)
+
+    def with_provider(self, name: str) -> ImageSpec:
+        """The same engine executing another way; raises `BadInput` where it has none of that name."""
+        if name in ("", self.provider):
+            return self
+        found = next((each for each in self.providers if each.name == name), None)
+        if found is None:
+            do = [f"{self.title} has: {', '.join(each.name for each in self.providers) or 'no other than its own'}"]
+            raise BadInput(f"--provider {name}: {self.title} has none of that name", do=do)
+        added = tuple(
+            (when, replace(it, requirements=it.requirements + found.requirements, index=it.index | found.index))
+            for when, it in self.variants
+        )
+        return replace(
+            self,
+            title=found.title,
+            adapter=found.adapter or self.adapter,
+            runs_on=cast("Literal['cpu', 'nvidia-gpu']", found.runs_on or self.runs_on),
+            converts=self.converts if found.converts is None else found.converts,
+            also=self.also + found.also,
+            features=self.features | found.features,
+            variants=added,
+            provider=name,
+        )
 
     def lacks_kernel(self, version: str, op: str, dtype: str) -> str:
         """The source that says that a release has no such operator for a type, "" where none does."""
@@ -105,7 +139,12 @@ class ImageSpec:
         own = {op for domain, op in ops if domain == "ai.onnx"}
         return (sorted(own - rows[0].names), rows[0].source) if rows else ([], "")
 
-    def with_company(self, pins: tuple[Pin, ...]) -> tuple[Pin, ...]:
+    @property
+    def quantises(self) -> bool:
+        """Whether some release comes to int8 by a step of envctl's."""
+        return any("int8" in each.precisions for each in self.graph_types)
+
+    def with_company(self, pins: tuple[Pin, ...], also: tuple[str, ...] = ()) -> tuple[Pin, ...]:
         """The pins, and one that any version fits for each component that belongs beside the engine."""
         from envctl.request import Pin
         from envctl.versions import Condition
@@ -113,7 +152,9 @@ class ImageSpec:
         said = {pin.name for pin in pins}
         any_version = Condition(any=(">=0",))
         origin = f"images/{self.engine}.toml"
-        return pins + tuple(Pin(name=n, condition=any_version, said=origin) for n in self.also if n not in said)
+        return pins + tuple(
+            Pin(name=n, condition=any_version, said=origin) for n in (*self.also, *also) if n not in said
+        )
 
     def packages(self, stack: Stack) -> Packages:
         """The distributions for a stack's versions."""
@@ -187,6 +228,9 @@ def _spec(data: dict[str, Any]) -> ImageSpec:
         trial=data.get("trial", ""),
         graph_types=tuple(read_graph_types(table) for table in data.get("graph_types", ())),
         symmetric=data.get("symmetric", ""),
+        provider=data.get("provider", ""),
+        providers=tuple(read_provider(table) for table in data.get("providers", ())),
+        refuses=tuple(Refusal(**table) for table in data.get("refuses", ())),
     )
 
 
@@ -207,6 +251,11 @@ def node_tests() -> NodeTests:
     table = _load(payload("images") / f"{CONFORMANCE}.toml")
     names = ("distribution", "version", "python", "folder", "rtol", "atol")
     return NodeTests(**{name: table[name] for name in names})
+
+
+def sample_packages() -> Packages:
+    """The distributions that read samples (images/samples.toml)."""
+    return Packages(requirements=tuple(_load(payload("images") / f"{SAMPLES}.toml")["requirements"]), index={})
 
 
 def bases() -> list[Base]:

@@ -27,6 +27,7 @@ COMMANDS = (
     ["matrix", "update"],
     ["resolve"],
     ["doctor"],
+    ["cdi"],
     ["explain"],
     ["conformance"],
     ["ci"],

@@ -38,13 +38,16 @@ exec dockerd --config-file /daemon/docker.json
 
 
 @contextmanager
-def newer_docker(folder: Path, shared: list[Path]) -> Iterator[str]:
-    """The address of a daemon that sees the `shared` folders. Fails, with its log, where none can be had."""
+def newer_docker(folder: Path, shared: list[Path], cdi: Path | None = None) -> Iterator[str]:
+    """The address of a daemon that sees the `shared` folders, and CDI specifications in `cdi`.
+
+    Fails, with its log, where none can be had.
+    """
     tree, log = folder / "tree", folder / "log"
     command = [*APART, "mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", "--format=directory", "trixie"]
     made = subprocess.run([*command, str(tree)], capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stderr[-2000:]
-    _configure(tree, folder)
+    _configure(tree, folder, cdi)
     start = [*APART, "--pid", "--fork", "--kill-child", "sh", "-c", START, "sh", str(tree)]
     with log.open("wb") as stream:
         process = subprocess.Popen([*start, str(folder), *map(str, shared)], stdout=stream, stderr=stream)
@@ -57,11 +60,12 @@ def newer_docker(folder: Path, shared: list[Path]) -> Iterator[str]:
         _remove(tree)
 
 
-def _configure(tree: Path, folder: Path) -> None:
+def _configure(tree: Path, folder: Path, cdi: Path | None) -> None:
     (tree / "daemon").mkdir()
     (tree / "daemon/containerd.toml").write_text(CONTAINERD)
-    options = {
-        "features": {"containerd-snapshotter": True},
+    options: dict[str, object] = {
+        "features": {"containerd-snapshotter": True, "cdi": cdi is not None},
+        "cdi-spec-dirs": [str(cdi)] if cdi else [],
         "containerd": "/run/containerd.sock",
         "data-root": "/daemon/docker",
         "exec-root": "/run/docker",

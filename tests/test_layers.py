@@ -21,9 +21,10 @@ TRAVELS = {path.stem for path in (ROOT / "envctl" / "worker").iterdir()}  # its 
 ENGINES = {
     "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx_libs", "tensorrt_rtx_bindings", "tensorrt_rtx", "tensorflow",
     "keras", "tf_keras", "tf2onnx", "ncnn", "onnxslim", "ai_edge_litert", "mxnet", "tensorrt_bindings", "tensorrt_libs",
-    "torch", "onnxscript",
+    "torch", "onnxscript", "nncf",
 }  # fmt: skip
-BROUGHT = {"numpy", "onnx", "onnxconverter_common"}  # in the environments of engines that read or write ONNX through it
+# in the environments of engines that read or write ONNX through it, and of samples that are images
+BROUGHT = {"numpy", "onnx", "onnxconverter_common", "PIL"}
 
 
 def imported(path: Path) -> set[str]:

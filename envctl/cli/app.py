@@ -13,12 +13,16 @@ from envctl import __version__
 # name -> what it does in a line; its module in this package has an `app`
 COMMANDS = {
     "run": "Convert, run and verify a model in a pinned environment.",
+    "compare": "Measure a model over engines, versions, precisions: correctness, latency, memory, size.",
+    "bench": "Measure a model with one engine: the same for one cell.",
+    "debug": "Find the first node where an engine and the reference part.",
     "inspect": "Say what a model file is: format, inputs and outputs, versions, operators, risks.",
     "doctor": "Say what is broken on this machine, what mends it, and what runs here.",
     "resolve": "Find one consistent stack for a machine, or the proof that there is none.",
     "lock": "Lock environments: stack, base and every package with its hash, in one file.",
     "matrix": "Show and check the facts that envctl knows.",
     "conformance": "Run ONNX's node tests through an engine, and count what it does by operator.",
+    "cdi": "Write how containers are given this machine's NVIDIA GPUs, without NVIDIA's toolkit.",
     "explain": "Find the cause of an error in a log, with its fix.",
     "build": "Make the image of an environment: the same bits everywhere.",
     "verify-image": "Prove that an image is the one that a lock describes, or name the first difference.",

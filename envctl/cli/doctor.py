@@ -171,11 +171,12 @@ def _runs(found: Diagnosis) -> list[str]:
 
 def _mended(screen: Screen, found: Diagnosis, yes: bool, wanted: tuple[str, ...] = ()) -> Diagnosis:
     """Do what is safe, after showing it and asking; then look again."""
+    from envctl.doctor.check import Facts
     from envctl.doctor.fixes import safe_fixes
     from envctl.workflow import doctor as workflow
 
     done = False
-    for verdict, commands in safe_fixes(found.verdicts):
+    for verdict, commands in safe_fixes(found.verdicts, Facts(host=found.host)):
         print(f"{verdict.title}: {verdict.finding.said}")
         for command in commands:
             print(f"  {' '.join(command)}")

@@ -17,6 +17,7 @@ PINS = {
     "tf": "TensorFlow version.",
     "ort": "ONNX Runtime version.",
     "ort-gpu": "ONNX Runtime version, CUDA build.",
+    "ort-openvino": "ONNX Runtime version, OpenVINO build.",
     "openvino": "OpenVINO version.",
     "ncnn": "ncnn version.",
     "litert": "LiteRT version.",

@@ -11,6 +11,7 @@ from envctl.workflow.outcome import Outcome
 from envctl.workflow.plan import Plan
 from envctl.workflow.prepare import Prepared
 
+LAYERS = ("layers", "layers_by", "int8_layers")  # they have a line of their own
 NOT_ENFORCED = ("not", "TCP refused")  # without a namespace, Landlock leaves everything but TCP open
 
 
@@ -39,6 +40,7 @@ def print_outcome(outcome: Outcome) -> None:
             row(console, label, text)
     for line in outcome.outputs:
         row(console, "output", line)
+    print_layers(console, outcome)
     print_read_back(console, outcome)
     for path in outcome.artifacts:
         row(console, "wrote", str(path))
@@ -83,11 +85,19 @@ def print_sandbox(console: Console, outcome: Outcome) -> None:
         row(console, "sandbox", "no network, writes to the job folder only, memory and time capped")
 
 
+def print_layers(console: Console, outcome: Outcome) -> None:
+    """The layers before and after fusion, and who says so."""
+    if found := outcome.layers:
+        low = f", {found.int8} of them int8" if found.int8 is not None else ""
+        row(console, "layers", f"{found.model} in the model, {found.executed} executed{low} ({found.told_by})")
+
+
 def print_read_back(console: Console, outcome: Outcome) -> None:
     """What the engine says of itself, from the last step of the target."""
     result = outcome.results.get("infer") or outcome.results.get("convert")
     if result and result.read_back:
-        row(console, "engine says", ", ".join(f"{name} {value}" for name, value in result.read_back.items()))
+        said = [f"{name} {value}" for name, value in result.read_back.items() if name not in LAYERS]
+        row(console, "engine says", ", ".join(said))
 
 
 def print_plan(role: str, plan: Plan) -> None:

@@ -44,7 +44,15 @@ SHAPE = "NAME=1x3x224x224"
 Shape = Annotated[list[str], typer.Option("--shape", metavar=SHAPE, help="Shape of one inference, or MIN:OPT:MAX.")]
 Calibration = Annotated[
     str | None,
-    typer.Option("--calibration", metavar="FILE|FOLDER|seeded", help="Samples for int8: .npz, or a folder of them."),
+    typer.Option(
+        "--calibration",
+        "--calibrate",
+        metavar="PLACE",
+        help="Samples for int8: FILE.npz, a folder of such or of images, MODULE.py:FUNCTION, or seeded.",
+    ),
+]
+Preprocess = Annotated[
+    str, typer.Option(metavar="FILE.toml|NAME=VALUE…", help="What images go through: scale, mean, std, size, order …")
 ]
 Ci = Annotated[bool, typer.Option("--ci", envvar="CI", help="Read timing caches and change none.")]
 Seed = Annotated[int, typer.Option(help="Seed of the inputs.")]
@@ -58,6 +66,7 @@ Cosine = Annotated[float | None, typer.Option(min=-1, max=1, help="Least cosine 
 Top1 = Annotated[float | None, typer.Option(min=0, max=1, help="Least top-1 agreement.")]
 Reference = Annotated[Path | None, typer.Option("--reference", help="Compare with this model instead of MODEL.")]
 Fallback = Annotated[bool, typer.Option("--allow-fallback", help="Let nodes that the GPU cannot run go to the CPU.")]
+RunnerOption = Annotated[str, typer.Option("--runner", help="auto, local or docker.")]
 Keep = Annotated[bool, typer.Option("--keep", help="Keep the job folder.")]
 Via = Annotated[
     list[str],
@@ -76,11 +85,14 @@ def run(
     pinned: options.Pinned,
     gpu: options.Gpu = None,
     pin: options.Pins = [],  # noqa: B006
-    runner: Annotated[str, typer.Option("--runner", help="auto, local or docker.")] = "auto",
+    runner: RunnerOption = "auto",
     index: options.Index = [],  # noqa: B006
     offline: options.Offline = False,
     lock: Annotated[Path | None, typer.Option("--lock", metavar="FILE", help="Use this lock's environment.")] = None,
     target: Annotated[str, typer.Option("--target", metavar="NAME", help="The lock's target; not just any.")] = "",
+    provider: Annotated[
+        str, typer.Option("--provider", help="How --ort-gpu or --tf execute: tensorrt.", show_default=False)
+    ] = "",
     refresh_lock: Annotated[bool, typer.Option("--refresh-lock", help="Resolve packages anew.")] = False,
 ) -> None:
     """Convert, run and verify a model in a pinned environment. 8.6 means the newest 8.6.x that fits."""
@@ -99,6 +111,7 @@ def run(
             "offline": offline,
             "refresh": refresh_lock,
             "gpu": gpu,
+            "provider": provider,
         }
         return Ask(task=task, engine=engine, pins=pins, **environment, **chosen)
 
@@ -135,6 +148,7 @@ def convert(
     layout: Layout = "",
     allow_fallback: Fallback = False,
     calibration: Calibration = None,
+    preprocess: Preprocess = "",
     reference: Reference = None,
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Compare with the reference.")] = True,
     atol: Atol = None,
@@ -169,6 +183,7 @@ def infer(
     layout: Layout = "",
     allow_fallback: Fallback = False,
     calibration: Calibration = None,
+    preprocess: Preprocess = "",
     threads: Threads = 0,
     memory: Memory = None,
     timeout: Timeout = 1800,
@@ -194,6 +209,7 @@ def verify(
     layout: Layout = "",
     allow_fallback: Fallback = False,
     calibration: Calibration = None,
+    preprocess: Preprocess = "",
     reference: Reference = None,
     atol: Atol = None,
     cosine: Cosine = None,
@@ -221,7 +237,8 @@ def execute(ctx: typer.Context, arguments: Annotated[list[str], typer.Argument()
 
 
 PLAIN = (
-    "model", "seed", "samples", "atol", "cosine", "top1", "threads", "keep", "record", "calibration", "allow_fallback",
+    "model", "seed", "samples", "atol", "cosine", "top1", "threads", "keep", "record", "calibration", "preprocess",
+    "allow_fallback",
 )  # fmt: skip
 
 
@@ -237,7 +254,7 @@ def _finish(make: Callable[..., Ask], task: Task, chosen: dict[str, Any], as_jso
 
         probes = start_probes()  # they run while the rest is being imported
         raw = chosen.pop("raw")
-        ask = _read(make(task, **chosen), raw)
+        ask = read(make(task, **chosen), raw)
         from envctl.workflow.outcome import as_data
         from envctl.workflow.run import run as perform
 
@@ -252,8 +269,8 @@ def _finish(make: Callable[..., Ask], task: Task, chosen: dict[str, Any], as_jso
     raise typer.Exit(outcome.exit_code)
 
 
-def _read(ask: Ask, raw: dict[str, Any]) -> Ask:
-    """The ask with the options that have a grammar of their own."""
+def read(ask: Ask, raw: dict[str, Any]) -> Ask:
+    """The ask with those options that have a grammar of their own."""
     precision = raw["precision"]
     if precision not in (None, "fp32", "fp16", "bf16", "int8"):
         raise BadInput(f"--precision {precision!r} is unknown", do=["one of fp32, fp16, bf16, int8"])

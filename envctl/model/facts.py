@@ -133,7 +133,8 @@ class ModelFacts:
     def precision(self) -> str:
         """The lowest precision that the graph itself states: int8, bf16, fp16 or fp32."""
         quantised = {"DequantizeLinear", "QLinearConv", "QLinearMatMul", "MatMulInteger", "ConvInteger"}
-        if quantised & {name for _, name in self.ops}:
+        of_format = {"openvino-ir": {"FakeQuantize"}}.get(self.format, quantised)
+        if of_format & {name for _, name in self.ops} or (self.format == "tflite" and "int8" in self.weights):
             return "int8"
         for dtype, precision in (("bfloat16", "bf16"), ("float16", "fp16")):
             if dtype in self.weights or any(tensor.dtype == dtype for tensor in self.inputs):

@@ -78,6 +78,12 @@ def perform(job, folder, source):
         import conform
 
         done = conform.conform(adapter, job, folder, source)
+    elif job["step"] == "measure":
+        import measure
+
+        done = measure.measure(adapter, job, folder, source, timings, check_names)
+    elif job["step"] == "shapes":
+        done = {"read_back": adapter.shapes(source, job["options"])}
     else:
         done = infer(adapter, job, folder, source, timings)
     return dict(done, versions=adapter.versions(), timings=timings)
@@ -114,9 +120,15 @@ def infer(adapter, job, folder, source, timings):
     timings["load"] = time.perf_counter() - started
     feeds = [(entry["name"], numpy.load(os.path.join(folder, entry["file"]))) for entry in job["inputs"]]
     check_names([name for name, _ in feeds], session.inputs)
-    columns, seconds = run_all(session, feeds)
+    if job["options"].get("stream"):
+        import streamed
+
+        outputs, seconds = streamed.run(session, feeds, folder)
+    else:
+        columns, seconds = run_all(session, feeds)
+        outputs = save(folder, session.outputs, columns)
     timings.update(first=seconds[0], median=sorted(seconds)[len(seconds) // 2])
-    return {"outputs": save(folder, session.outputs, columns), "read_back": session.read_back()}
+    return {"outputs": outputs, "read_back": session.read_back()}
 
 
 def check_names(given, wanted):

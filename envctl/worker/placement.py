@@ -16,6 +16,7 @@ from failure import StepFailed
 CPU = "CPUExecutionProvider"
 KERNEL = "_kernel_time"
 CUDA_LIBRARY = re.compile(r"lib(cudnn|cublas|cudart|cufft|curand|nvrtc|nvJitLink)[\w-]*\.so")
+INT8_KERNEL = re.compile(r"QLinear|QGemm|QAttention|ConvInteger|MatMulInteger|DynamicQuantize(?!Linear)")
 COMPUTED = ("float", "float16", "bfloat16", "double")
 
 
@@ -49,6 +50,15 @@ def check(nodes, provider, allowed):
     if strayed and not allowed:
         what = "%d of %d nodes ran on the CPU: %s" % (len(strayed), len(nodes), ", ".join(strayed[:5]))
         raise StepFailed("no-device", what + "; --allow-fallback takes that")
+
+
+def layers(nodes):
+    """How many kernels ran, after the optimiser's fusions, and how many of them compute in int8."""
+    distinct = {(node, op) for _, op, node, _ in nodes}
+    ops = [op for _, op in distinct]
+    low = [op for op in ops if INT8_KERNEL.match(op)]
+    said = {"layers": str(len(ops)), "layers_by": "ONNX Runtime's profile of one run"}
+    return dict(said, int8_layers=str(len(low))) if low or "DequantizeLinear" in ops else said
 
 
 def libraries():

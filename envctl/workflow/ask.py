@@ -25,7 +25,9 @@ class Ask:
     read passes its framework's environment: `via` are pins of that, `through` is the format to pass ("": whichever
     leads to the engine), `opset` what shall be written ("": the highest that both know), `layout` "nchw" for channels
     first. `ranges` are the least, usual and largest shapes of inputs; the usual one stands in `shapes` too.
-    `calibration` is a path or "seeded". With `ci` nothing that a later run would build upon is changed.
+    `calibration` is a place of samples (envctl/samples.py), `preprocess` what images there go through. `keep_layers`
+    are nodes that stay in float32 where a precision is written into the graph's types. With `ci` nothing that a later
+    run would build upon is changed. `provider` is another way to execute than the engine's own.
     """
 
     task: Task
@@ -42,8 +44,10 @@ class Ask:
     shapes: dict[str, Sizes] = field(default_factory=dict)
     ranges: dict[str, tuple[Sizes, Sizes, Sizes]] = field(default_factory=dict)
     calibration: str | None = None
+    preprocess: str = ""
     ci: bool = False
     gpu: str | None = None
+    provider: str = ""
     threads: int = 0
     memory: int | None = None
     seconds: int = 1800
@@ -63,6 +67,7 @@ class Ask:
     opset: str = ""
     layout: Literal["", "nchw"] = ""
     allow_fallback: bool = False
+    keep_layers: tuple[str, ...] = ()
 
 
 class Listener(Protocol):

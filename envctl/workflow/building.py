@@ -7,23 +7,25 @@ from pathlib import Path
 
 from envctl.job import Job, Result
 from envctl.model import ModelFacts
-from envctl.workflow import built_engines, deliver, shapes, steps, typed
+from envctl.workflow import built_engines, calibration, deliver, shapes, steps, typed
+from envctl.workflow.route import Passed
 from envctl.workflow.work import Work
 
 
-def build(work: Work, source: ModelFacts) -> Result:
-    """What the conversion of `source` made; engines built for GPUs are kept, and found again by all they depend on."""
-    spec, outcome = work.target.plan.spec, work.outcome
+def build(work: Work, passed: Passed) -> Result:
+    """What the conversion of the model made, which has `passed` its route; engines built for GPUs are kept, and found
+    again by all they depend on."""
+    spec, outcome, source = work.target.plan.spec, work.outcome, passed.model
     job = _job(work, source)
     key = None
     if spec.runs_on == "nvidia-gpu":
-        key = built_engines.key_for(source, work.target, job.options | typed.identity(work.ask), work.host)
+        key = built_engines.key_for(source, work.target, job.options | calibration.identity(work), work.host)
     if spec.ahead_of_time:  # what it builds is for these sizes and no others
         outcome.notes += shapes.open_sizes(work.ask, source)
     if tools := typed.wanted(work.ask, source, work.target):
-        outcome.notes += typed.notes(tools, work.ask, source)
+        outcome.notes.append(typed.note(tools, work.ask))
     result = built_engines.find(key, job.folder) if key else None
-    outcome.results["convert"] = result = result or _made(work, source, job, key)
+    outcome.results["convert"] = result = result or _made(work, passed, job, key)
     return result
 
 
@@ -33,19 +35,22 @@ def _job(work: Work, source: ModelFacts) -> Job:
     job = steps.job(work.folder / "convert", "convert", prepared, source.path, source.files()[1:], ask, work.limits)
     by_types = typed.wanted(ask, source, prepared) is not None
     job.options.update(
+        format=source.format,
         declared={it.name: it.dtype for it in source.inputs},
         may_cast=ask.precision == "fp32",  # said in so many words: float64 may become that
         by_flag=not by_types and ask.precision not in (None, "fp32", source.precision()),
     )
+    if ask.keep_layers:
+        job.options["keep_layers"] = list(ask.keep_layers)  # another engine comes of them
     if source.external:
         job.options["data"] = f"{deliver.stem(work.source, prepared.plan.spec)}.data"
     return job
 
 
-def _made(work: Work, source: ModelFacts, job: Job, key: built_engines.Key | None) -> Result:
+def _made(work: Work, passed: Passed, job: Job, key: built_engines.Key | None) -> Result:
     """Run the conversion, after the step that writes the types where there is one."""
-    if tools := typed.wanted(work.ask, source, work.target):
-        files: list[Path] = [path.resolve() for path in typed.make(work, tools, source).files()]
+    if tools := typed.wanted(work.ask, passed.model, work.target):
+        files: list[Path] = [path.resolve() for path in typed.make(work, tools, passed)]
         job = replace(job, source=files[0], companions=tuple(files[1:]))
     if key is None:
         return steps.run(job, work.target, work.runner)

@@ -17,10 +17,11 @@ from envctl import __version__
 from envctl.host import HostFacts
 from envctl.job import Job, Result
 from envctl.model import ModelFacts
-from envctl.tree import cache_root, disk_errors, sha256_of, touch
+from envctl.tree import cache_root, disk_errors, touch
 from envctl.workflow import kept
 from envctl.workflow.ask import Ask
 from envctl.workflow.prepare import Prepared
+from envctl.workflow.source import digest
 
 KIND, TIMING, KNOWN = "plans", "model.timing", "known.timing"
 HOST = ("gpu", "driver", "arch")
@@ -49,7 +50,7 @@ def key_for(facts: ModelFacts, prepared: Prepared, options: dict[str, Any], host
     return Key(
         parts={
             "envctl": __version__,
-            "model": {path.name: sha256_of(path) for path in facts.files()},
+            "model": {path.name: digest(path) for path in facts.files()},
             "lock": prepared.environment.lock.digest,
             "options": build,
             "host": {name: host.value(name) for name in HOST} | {"gpus": _names(host)},

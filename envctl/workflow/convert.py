@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from envctl import model
 from envctl.job import Result
+from envctl.model import ModelFacts
 from envctl.tree import disk_errors
 from envctl.verify import compare, response, tolerance
 from envctl.workflow import building, deliver, route, steps
 from envctl.workflow.ask import Listener
 from envctl.workflow.feeds import described, make_feeds
+from envctl.workflow.outcome import Layers
 from envctl.workflow.route import source_options
 from envctl.workflow.task import executes, reference_for
 from envctl.workflow.together import side_by_side
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 # the conversion, and the run of what it makes
 Target: TypeAlias = "tuple[Future[Path], Future[Result]]"
 NOT_EXECUTED = "built, not executed: "
+CONSTANTS = ("Constant", "Const", "Placeholder", "Parameter", "Result")  # of any format: what computes nothing
 
 
 def perform(work: Work, listener: Listener) -> None:
@@ -58,18 +61,27 @@ def _compare(work: Work, listener: Listener) -> None:
         _judge(work, expected, answers, response.telling(feeds))
 
 
+def judged_again(work: Work, expected: dict[str, Array], feeds: Mapping[str, Array]) -> compare.Verdict:
+    """The verdict on the target's run of this work, against what the reference answered before."""
+    with side_by_side(work.runner) as pool:
+        answers = _finish_target(work, _start_target(work, pool), feeds)
+    _judge(work, expected, answers, response.telling(feeds))
+    assert work.outcome.verdict
+    return work.outcome.verdict
+
+
 def _judge(work: Work, expected: dict[str, Array], answers: dict[str, Array], probes: frozenset[str]) -> None:
     count = len(next(iter(answers.values())))
     row = tolerance.ROWS[work.outcome.precision].overridden(work.ask.atol, work.ask.cosine, work.ask.top1)
     responded = response.responses(expected, count, probes)
     compared = {name: array[:count] for name, array in expected.items()}
-    verdict = compare.judge(compared, _in_order(compared, answers), row, responded)
+    verdict = compare.judge(compared, in_order(compared, answers), row, responded)
     work.outcome.verdict = verdict
     work.outcome.status = verdict.status
     work.outcome.note = "; ".join(verdict.reasons)
 
 
-def _in_order(reference: Mapping[str, Array], target: dict[str, Array]) -> dict[str, Array]:
+def in_order(reference: Mapping[str, Array], target: dict[str, Array]) -> dict[str, Array]:
     """The target's outputs in the reference's order: by name where all names are known, else by index."""
     if set(reference) == set(target):
         return {name: target[name] for name in reference}
@@ -104,7 +116,7 @@ def _start_target(work: Work, pool: ThreadPoolExecutor) -> Target:
         with disk_errors(awaited):
             awaited.mkdir(parents=True)
     job = steps.job(work.folder / "infer", "infer", work.target, awaited, [], work.ask, work.limits)
-    job.options.update(source_options(work.source))
+    job.options.update(source_options(work.source), layers=True)
     job = replace(job, after=True, inputs=tuple(tensor.name for tensor in work.source.inputs))
     return pool.submit(_made, work), pool.submit(steps.run, job, work.target, work.runner)
 
@@ -119,7 +131,7 @@ def _awaited(work: Work) -> Path:
 def _made(work: Work) -> Path:
     """The model that the target runs, once it is there."""
     if work.target.plan.spec.converts:
-        return building.build(work, route.passed(work).model).artifacts[0]
+        return building.build(work, route.passed(work)).artifacts[0]
     return route.passed(work).model.path
 
 
@@ -134,7 +146,22 @@ def _finish_target(work: Work, target: Target, feeds: Mapping[str, Array]) -> di
     work.outcome.results["infer"] = result = running.result()
     written = model.read(made) if made.suffix == ".onnx" else None
     work.outcome.precision = steps.precision_that_ran(result, written, work.ask, passed.model)
+    work.outcome.layers = _layers(result, passed.model)
     return route.turn(steps.read_outputs(result), passed.channels_first, route.TO_NHWC)
+
+
+def _layers(result: Result, taken: ModelFacts) -> Layers | None:
+    """The layers before and after fusion, where the engine tells."""
+    said = result.read_back
+    if not said.get("layers", "").isdigit():
+        return None
+    low = said.get("int8_layers", "")
+    return Layers(
+        model=sum(count for (_, op), count in taken.op_counts.items() if op not in CONSTANTS),
+        executed=int(said["layers"]),
+        int8=int(low) if low.isdigit() else None,
+        told_by=said.get("layers_by", ""),
+    )
 
 
 def _only_convert(work: Work, listener: Listener) -> None:

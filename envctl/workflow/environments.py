@@ -12,6 +12,7 @@ from envctl.model import ModelFacts
 from envctl.request import Known
 from envctl.routes import Route
 from envctl.runner import Runner
+from envctl.workflow import samples
 from envctl.workflow.ask import Ask, Listener
 from envctl.workflow.locked import plan_locked
 from envctl.workflow.outcome import Outcome
@@ -34,6 +35,9 @@ def plan_and_prepare(ask: Ask, outcome: Outcome, host: HostFacts, runner: Runner
     outcome.target = carry_out("target", target, ask, host, runner, listener)
     made = {role: carry_out(role, each, ask, host, runner, listener) for role, each in plans.items()}
     outcome.route, outcome.source, outcome.reference = route, made.get("source"), made.get("reference")
+    if samples.wants_worker(ask.calibration):
+        python, glibc = target.stack.version("python"), target.glibc
+        outcome.reader = samples.environment(python, glibc, ask, host, runner, listener.say)
 
 
 def route_of(ask: Ask, model: ModelFacts, target: Plan) -> Route | None:

@@ -16,11 +16,24 @@ from envctl.workflow.plan import Plan
 from envctl.workflow.prepare import Prepared
 
 if TYPE_CHECKING:
+    from envctl.environment import Environment
     from envctl.routes import Route
     from envctl.workflow.route import Passed
+    from envctl.workflow.samples import Samples
 
 Status = Literal["passed", "failed", "refused", "built", "converted", "ran"]
 EXIT = {"passed": 0, "converted": 0, "ran": 0, "failed": 1, "refused": 1, "built": 4}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layers:
+    """How many operators the model that the engine took has (constants left out), how many layers the engine executed
+    after its fusions, of these how many in int8 (None: no int8), and what told it."""
+
+    model: int
+    executed: int
+    int8: int | None
+    told_by: str
 
 
 @dataclass(kw_only=True, slots=True)
@@ -38,8 +51,11 @@ class Outcome:
     route: Route | None = None
     source: Prepared | None = None  # the environment of the route
     passed: Passed | None = None
+    reader: Environment | None = None  # what reads samples, where a worker must
+    calibration: Samples | None = None
     verdict: Verdict | None = None
     precision: str = ""
+    layers: Layers | None = None
     inputs: str = ""
     notes: list[str] = field(default_factory=list)
     results: dict[str, Result] = field(default_factory=dict)
@@ -74,6 +90,7 @@ def as_data(outcome: Outcome) -> dict[str, Any]:
         "target": prepared_data(outcome.target),
         "reference": prepared_data(outcome.reference),
         "precision": outcome.precision,
+        "layers": asdict(outcome.layers) if outcome.layers else None,
         "inputs": outcome.inputs,
         "notes": outcome.notes,
         "verdict": asdict(outcome.verdict) if outcome.verdict else None,
@@ -151,7 +168,20 @@ def step_data(result: Result) -> dict[str, Any]:
 def sidecar(outcome: Outcome, host: HostFacts, files: dict[str, str]) -> dict[str, Any]:
     """What must never be separated from an artifact: where it came from and what it was made with."""
     data = as_data(outcome)
-    kept = ("envctl", "status", "note", "precision", "inputs", "notes", "runner", "model", "route", "verdict", "steps")
+    kept = (
+        "envctl",
+        "status",
+        "note",
+        "precision",
+        "layers",
+        "inputs",
+        "notes",
+        "runner",
+        "model",
+        "route",
+        "verdict",
+        "steps",
+    )
     target = data["target"]
     return {name: data[name] for name in kept} | {
         "files": files,

@@ -17,7 +17,7 @@ from envctl.lockfile import LockedBase
 from envctl.matrix import Matrix
 from envctl.model import ModelFacts
 from envctl.question import foreign
-from envctl.recipe import Packages
+from envctl.recipe import GraphTypes, Packages, is_for
 from envctl.release import Claim
 from envctl.request import Known, Pin, Request
 from envctl.runner import Runner, runners
@@ -46,6 +46,11 @@ class Plan:
     def title(self) -> str:
         """The engine and its version."""
         return f"{self.spec.title} {self.stack.version(self.spec.engine)}"
+
+
+def spec_of(ask: Ask) -> ImageSpec:
+    """The spec of the engine that was asked for, with the provider that was."""
+    return read_spec(ask.engine).with_provider(ask.provider)
 
 
 def choose_runner(wanted: str) -> tuple[Runner, str]:
@@ -92,9 +97,10 @@ def plan(
     known: dict[str, Known],
     runner: Runner,
     measured: Mapping[tuple[str, str], tuple[Claim, ...]] | None = None,
+    provider: str = "",
 ) -> Plan:
     """The stack for an engine; raises `NoStack` with the proof when there is none."""
-    spec = read_spec(engine)
+    spec = read_spec(engine).with_provider(provider)
     deferred = frozenset(name for name in (*HOST_FACTS, "opset", "ir") if name not in known)
     request = Request(
         engine=engine,
@@ -123,21 +129,36 @@ def plan_target(matrix: Matrix, ask: Ask, known: dict[str, Known], runner: Runne
     """The stack for what was asked, checked against what the engine can read and compute in."""
     measured = refuted(evidence.read(), model.sha256 if model else "", ask.precision or "fp32")
     own = model if model and model.format in read_spec(ask.engine).formats else None
-    found = with_file(own, ask.pins, lambda pins: plan(matrix, ask.engine, pins, known, runner, measured))
+    found = with_file(own, ask.pins, lambda pins: plan(matrix, ask.engine, pins, known, runner, measured, ask.provider))
     check_target(found, ask, model)
     _check_opset(matrix, model)
-    return _with_tools(found, ask, model)
-
-
-def _with_tools(found: Plan, ask: Ask, model: ModelFacts | None) -> Plan:
-    """The plan with the packages that write the precision into the graph, where it comes about by that."""
-    if ask.precision is None or (model and model.precision() == ask.precision):
-        return found
-    tools = found.spec.typed(found.stack.version(found.spec.engine), ask.precision)
+    tools = _tools(found, ask, model)
+    if tools and tools.also:  # they go with some releases of the engine only
+        pins = found.spec.with_company(ask.pins, tools.also)
+        found = plan(matrix, ask.engine, pins, known, runner, measured, ask.provider)
+        tools = _tools(found, ask, model)
     if tools is None:
+        _check_way(found, ask, model)
         return found
     spec = found.spec.with_tools(tools)
     return replace(found, spec=spec, packages=spec.packages(found.stack))
+
+
+def _check_way(found: Plan, ask: Ask, model: ModelFacts | None) -> None:
+    """Raise where other releases come to the precision by types in the graph, and this one has no way to it."""
+    rows = [row for row in found.spec.graph_types if ask.precision in row.precisions]
+    if not rows or found.spec.runs_on != "cpu" or (model and model.precision() == ask.precision):
+        return
+    because = [Reason(text=f"releases {row.when} can, by a step before", source=row.source) for row in rows]
+    do = [f"--{found.spec.option} {rows[0].when.partition('=')[2].partition(',')[0]} or newer"]
+    raise NoStack(f"{found.title} has no way to {ask.precision} here", because=because, do=do)
+
+
+def _tools(found: Plan, ask: Ask, model: ModelFacts | None) -> GraphTypes | None:
+    """The packages that write the precision into the graph, where it comes about by that."""
+    if ask.precision is None or (model and model.precision() == ask.precision):
+        return None
+    return found.spec.typed(found.stack.version(found.spec.engine), ask.precision)
 
 
 def _check_opset(matrix: Matrix, model: ModelFacts | None) -> None:
@@ -152,12 +173,24 @@ def _check_opset(matrix: Matrix, model: ModelFacts | None) -> None:
 
 def check_target(found: Plan, ask: Ask, model: ModelFacts | None) -> None:
     """Raise when the engine cannot do what was asked."""
+    _check_provider(found)
     if ask.precision and ask.precision not in found.spec.precisions:
+        because = [Reason(text=it.text, source=it.source) for it in found.spec.refuses if it.precision == ask.precision]
         do = [f"{found.spec.title} offers: {', '.join(found.spec.precisions)}"]
-        raise BadInput(f"{found.spec.title} cannot be asked for {ask.precision} here", do=do)
+        raise BadInput(f"{found.spec.title} cannot be asked for {ask.precision} here", because=because, do=do)
     if model:
         _check_domains(found.spec, model)
         _check_operators(found, model)
+
+
+def _check_provider(found: Plan) -> None:
+    """Raise for a release that does not execute that way."""
+    row = next((each for each in found.spec.providers if each.name == found.spec.provider), None)
+    version = found.stack.version(found.spec.engine)
+    if row and not is_for(row.when, version):
+        because = [Reason(text=row.why, source=row.source)]
+        do = [f"--{found.spec.option} '{row.when}' has it", "or TensorRT itself, through ONNX: --trt"]
+        raise NoStack(f"{found.title} is not to be had", because=because, do=do)
 
 
 def _check_operators(found: Plan, model: ModelFacts) -> None:

@@ -16,7 +16,7 @@ from envctl.model import ModelFacts, Tensor
 from envctl.request import Known
 from envctl.routes import Route
 from envctl.runner import Runner
-from envctl.workflow import kept, steps
+from envctl.workflow import calibration, kept, steps
 from envctl.workflow.ask import Ask
 from envctl.workflow.of_file import with_file
 from envctl.workflow.plan import Plan, plan
@@ -108,6 +108,11 @@ def _pass(work: Work, route: Route, prepared: Prepared) -> Passed:
         job.options["opset"] = _own_opset(work, route)
     job = replace(job, adapter=route.adapter)
     parts = _depends_on(job, prepared, work.source)
+    if route.quantises and calibration.needed(work.ask, work.source):
+        parts |= calibration.identity(work)
+        feeds = calibration.of(work).arrays
+        steps.write_inputs(job.folder, feeds)
+        job.options["calibration"] = list(feeds)
     name = kept.name_of(parts)
     found = kept.find(KIND, name, job.folder)
     work.outcome.results[FOLDER] = result = found or steps.run(job, prepared, work.runner)

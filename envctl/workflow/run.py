@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,7 +26,12 @@ from envctl.workflow.untold import told
 from envctl.workflow.work import Work
 
 
-def run(ask: Ask, listener: Listener, probes: host_module.Probes) -> Outcome:
+def run(
+    ask: Ask,
+    listener: Listener,
+    probes: host_module.Probes,
+    perform: Callable[[Work, Listener], None] = convert.perform,
+) -> Outcome:
     """Do a task on a model; failures with a name are raised (envctl.errors), verdicts are in the outcome."""
     began = time.perf_counter()
     outcome = Outcome(task=ask.task)
@@ -44,15 +49,15 @@ def run(ask: Ask, listener: Listener, probes: host_module.Probes) -> Outcome:
     outcome.seconds["environments"] = time.perf_counter() - began
     with _job_folder(ask, facts, outcome) as folder:
         work = Work(ask=ask, outcome=outcome, host=host, runner=runner, folder=folder)
-        _perform(work, listener)
+        _perform(work, listener, perform)
     outcome.seconds["total"] = time.perf_counter() - began
     return outcome
 
 
-def _perform(work: Work, listener: Listener) -> None:
+def _perform(work: Work, listener: Listener, perform: Callable[[Work, Listener], None]) -> None:
     """Do the task; with --record, what came of it is kept, failures too."""
     try:
-        convert.perform(work, listener)
+        perform(work, listener)
     except JobFailed as error:
         if work.ask.record:
             record(work, error)

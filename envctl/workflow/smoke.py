@@ -10,17 +10,19 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from envctl.environment import Environment
-from envctl.errors import JobFailed, Reason
+from envctl.errors import HostLacks, JobFailed, Reason
 from envctl.job import Job, Limits, Result, Step
 from envctl.lock import Lock
 from envctl.model.one_node import SHAPE, C, one_node
 from envctl.oci import daemon, load
 from envctl.oci.assemble import Draft
 from envctl.runner.docker import DockerRunner
+from envctl.runner.gpu_request import device_request
 from envctl.spec import ImageSpec, engines, read_spec
 from envctl.tree import cache_root, disk_errors
 from envctl.workflow import steps
@@ -146,6 +148,17 @@ class _Inside:
         built = f"{artifact.name}, {artifact.stat().st_size} bytes"
         return Tried(built=built, instead=f"{spec.title} runs what it built on a GPU only")
 
+    @cached_property
+    def device(self) -> dict[str, str]:
+        """The GPU for an engine that runs on one, where Docker can give it; else the engine says what it lacks."""
+        if self.spec is None or self.spec.runs_on == "cpu":
+            return {}
+        try:
+            device_request(self.runner.client.info())
+        except HostLacks:
+            return {}
+        return {"device": "cuda"}
+
     def _run(self, adapter: str, source: Path, more: tuple[Path, ...] = ()) -> Tried:
         """The answers to one input; an engine whose device is not there says so, and nothing runs in its stead."""
         import numpy as np
@@ -168,6 +181,7 @@ class _Inside:
     ) -> Result:
         folder = self.folder / (step if adapter != "installed" else adapter)
         inputs = ("x",) if step == "infer" else ()
+        options = {**options, **self.device} if adapter != "installed" else options
         job = Job(
             folder=folder, step=step, adapter=adapter, source=source.resolve(), companions=more, limits=CAPS,
             options=options, inputs=inputs,

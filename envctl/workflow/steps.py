@@ -47,6 +47,7 @@ def job(
         "ranges": {name: [list(shape) for shape in three] for name, three in ask.ranges.items()},
         "gpu": [ask.gpu] if ask.gpu else [],
         "device": device_of(prepared.plan.spec),
+        "provider": prepared.plan.spec.provider,
         "allow_fallback": ask.allow_fallback,
     }
     return Job(
@@ -134,6 +135,8 @@ def precision_that_ran(result: Result, artifact: ModelFacts | None, ask: Ask, so
     Raises `HostLacks` when it is not the one asked for, or lower than anybody asked for.
     """
     ran = result.read_back.get("precision") or (artifact.precision() if artifact else "unknown")
+    if ask.precision == "int8" and result.read_back.get("int8_layers") == "0":
+        ran = "fp32"  # rounded as int8, and computed in float32
     order = ["int8", "bf16", "fp16", "fp32"]
     allowed = min(ask.precision or "fp32", source.precision(), key=order.index)
     if ran not in order or order.index(ran) < order.index(allowed) or (ask.precision and ran != allowed):

@@ -6,17 +6,18 @@ from envctl import routes
 from envctl.errors import BadInput, HostLacks, Reason
 from envctl.host import HostFacts
 from envctl.model import ModelFacts
-from envctl.spec import ImageSpec, read_spec
+from envctl.spec import ImageSpec
 from envctl.workflow import deliver, shapes, typed
 from envctl.workflow.ask import Ask
 from envctl.workflow.ends import check_ends
+from envctl.workflow.plan import spec_of
 from envctl.workflow.route import passing
 from envctl.workflow.source import read_source
 
 
 def check_target(ask: Ask, facts: ModelFacts) -> None:
     """Raise before anything is made when the answer could not be delivered."""
-    spec = read_spec(ask.engine)
+    spec = spec_of(ask)
     if not spec.adapter:
         do = ["its environment can be locked (envctl lock) and used by a command of yours (envctl run … -- COMMAND)"]
         raise BadInput(f"envctl cannot convert or run models with {spec.title} yet", do=do)
@@ -36,12 +37,12 @@ def check_target(ask: Ask, facts: ModelFacts) -> None:
     if ask.task == "infer" and ask.output:
         deliver.check_file(ask.output)
     shapes.check(ask, facts)
-    typed.check(ask, facts, spec.symmetric, spec.title)
+    typed.check(ask, facts, spec, way)
 
 
 def check_host(ask: Ask, host: HostFacts) -> None:
     """Raise when the task is to execute the engine and this host cannot."""
-    spec = read_spec(ask.engine)
+    spec = spec_of(ask)
     if spec.ahead_of_time or executes(spec, host) or ask.task not in ("infer", "verify"):
         return
     because = [Reason(text=f"{name} is {host.value(name) or 'none'}", source="this host") for name in ("driver", "gpu")]
@@ -56,7 +57,7 @@ def executes(spec: ImageSpec, host: HostFacts) -> bool:
 
 def will_compare(ask: Ask, host: HostFacts) -> bool:
     """Whether target and reference will both be executed and compared."""
-    can = executes(read_spec(ask.engine), host)
+    can = executes(spec_of(ask), host)
     return can and (ask.task == "verify" or (ask.task == "convert" and ask.verify))
 
 

@@ -1,7 +1,8 @@
 """Networks of Keras with answers that depend on their input, in every format that TensorFlow writes.
 
 Run inside an environment with TensorFlow: `envctl run --tf 2.15 -- python keras_nets.py FOLDER NET [NET …]`. Each is
-saved as FOLDER/NET/saved_model (folder), frozen.pb, model.keras and model.h5.
+saved as FOLDER/NET/saved_model (folder), frozen.pb, model.keras and model.h5; beside U-Nets lie calibration.npz
+and judged.npz, 32 samples each.
 
 A network with fresh weights answers nearly the same to everything, and a comparison of its answers proves nothing
 (docs/evidence.md#constant-models). So batch normalisations get random scales and the statistics of random images, and
@@ -117,7 +118,11 @@ def main(folder, *names):
     for name in names:
         tf.keras.utils.set_random_seed(0)
         if name.startswith("unet"):
-            model = trained_unet("channels_first" if name == "unet_cf" else "channels_last")
+            form = "channels_first" if name == "unet_cf" else "channels_last"
+            model = trained_unet(form)
+            (Path(folder) / name).mkdir(parents=True, exist_ok=True)
+            for use, seed in (("calibration", 1), ("judged", 2)):
+                np.savez(Path(folder) / name / f"{use}.npz", image=shapes(32, form, seed)[0][:, None])
         else:
             model = seeded(name)
         save(model, Path(folder) / name)

@@ -14,6 +14,7 @@ HOOK = "nvidia-container-runtime-hook"
 CDI_FROM, CDI_ON_FROM = "25", "28.3"
 REFRESH_FROM = "1.18.0"  # a service keeps /var/run/cdi up to date: the source above
 KIND = "nvidia.com/gpu"
+OWN = "/etc/cdi/envctl-compute.json"  # what `envctl cdi` writes, where there is no nvidia-ctk
 
 
 def specifications(facts: Facts) -> list[dict[str, Any]]:
@@ -58,10 +59,16 @@ def regenerate(facts: Facts, path: str = "/etc/cdi/nvidia.yaml") -> tuple[str, .
     """The commands that write the specification anew."""
     if "nvidia-ctk" not in (facts.get("toolkit_programs") or {}):
         base = "sudo apt-get install -y nvidia-container-toolkit-base   # or: sudo dnf install"
-        return (base, f"sudo nvidia-ctk cdi generate --output={path}")
+        return (base, f"sudo nvidia-ctk cdi generate --output={path}", *without_toolkit(facts))
     if path.startswith(("/var/run/", "/run/")) and numbers(facts.get("toolkit_version") or "") >= numbers(REFRESH_FROM):
         return ("sudo systemctl restart nvidia-cdi-refresh.service",)
     return (f"sudo nvidia-ctk cdi generate --output={path}",)
+
+
+def without_toolkit(facts: Facts) -> tuple[str, ...]:
+    """What gives containers the GPU for computing where NVIDIA's packages cannot be had."""
+    usable = cdi_enabled(facts) and not facts.get("cdi_specs")
+    return (f"or, for computing only and without NVIDIA's packages: sudo envctl cdi -o {OWN}",) if usable else ()
 
 
 def is_podman(facts: Facts) -> bool:

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from envctl.doctor.check import Check, Facts, Finding, Level, ok, skip
-from envctl.doctor.checks.cdi import cdi_enabled, cdi_ready, is_podman, regenerate
+from envctl.doctor.checks.cdi import cdi_enabled, cdi_ready, is_podman, regenerate, without_toolkit
 from envctl.doctor.checks.docker import CONTAINERS, RESTART, gpu_here, no_engine
 from envctl.doctor.requirement import numbers
 
@@ -90,7 +90,8 @@ def _missing(facts: Facts, programs: dict[str, str]) -> Finding:
         said = "the toolkit's hook is not installed: GPUs through --device nvidia.com/gpu=all, not through --gpus"
         return Finding(level="INFO", said=said, evidence=(shown,))
     install = ("sudo apt-get install -y nvidia-container-toolkit   # or: sudo dnf install", *CONFIGURE)
-    fix = (f"add NVIDIA's package repository: {GUIDE}", *(regenerate(facts) if is_podman(facts) else install))
+    rest = regenerate(facts) if is_podman(facts) else (*install, *without_toolkit(facts))
+    fix = (f"add NVIDIA's package repository: {GUIDE}", *rest)
     return _bad("NVIDIA's container toolkit is not installed: no container can get the GPU", (shown,), fix)
 
 

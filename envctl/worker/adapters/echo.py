@@ -1,6 +1,7 @@
 """An engine without an engine, for tests of the protocol and of runners: the "model" is a JSON document.
 
-{"do": "pass"} answers every input doubled; other words misbehave on purpose, as engines and models do.
+{"do": "pass"} answers every input doubled; other words misbehave on purpose, as engines and models do. With "each"
+an inference takes that many seconds; with "then" (a document like this one) it misbehaves from inference "at" on.
 """
 
 import json
@@ -15,8 +16,13 @@ class Session:
         self.script = script
         self.inputs = script.get("inputs", ["x"])
         self.outputs = [(name + "_doubled", "float32") for name in self.inputs]
+        self.count = 0
 
     def run(self, feed):
+        self.count += 1
+        time.sleep(self.script.get("each", 0))
+        if "then" in self.script and self.count >= self.script["at"]:
+            misbehave(self.script["then"])
         return [feed[name] * 2 for name in self.inputs]
 
     def read_back(self):

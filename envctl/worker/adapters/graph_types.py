@@ -1,8 +1,9 @@
 """An ONNX model in another precision: the types are written into the graph itself, for engines that go by those.
 
 float16 through onnxconverter-common (https://github.com/microsoft/onnxconverter-common/blob/master/onnxconverter_common/float16.py),
-bfloat16 by the same way and then rounded from the original float32, int8 through ONNX Runtime's quantiser as QDQ:
-symmetric and with the bias left in float32, which is what TensorRT takes. Inputs and outputs keep their types.
+bfloat16 by the same way and then rounded from the original float32, int8 through ONNX Runtime's quantiser as QDQ: for
+TensorRT symmetric and with the bias left in float32, for others as ONNX Runtime does it by itself, which it can fuse
+with what follows (docs/evidence.md#onnxruntime-int8). Inputs and outputs keep their types.
 """
 
 import os
@@ -11,6 +12,7 @@ from failure import StepFailed
 
 MADE, DATA = "typed.onnx", "typed.onnx.data"
 TWO_GIB = 2 << 30
+SYMMETRIC = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
 
 
 def open_engine():
@@ -41,8 +43,10 @@ def convert(source, target, options):
     if precision == "int8":
         told = quantise(source, path, target, options)
     else:
-        model = onnx.load(source)
-        made = {"fp16": halved, "bf16": brained}[precision](model, options.get("keep_float32") or [])
+        model = named(onnx.load(source))
+        made = {"fp16": halved, "bf16": brained}[precision](
+            model, options.get("keep_float32") or [], options.get("keep_nodes") or []
+        )
         save(made, path)
         told = {}
     onnx.checker.check_model(path)
@@ -61,18 +65,27 @@ def save(model, path):
     onnx.save(model, path, save_as_external_data=apart, location=DATA if apart else None)
 
 
-def halved(model, keep, **limits):
-    """The model in float16 but for inputs, outputs and the operators of `keep`, which stay in float32."""
+def named(model):
+    """The model with a name for every node: those that have none are called after what they make."""
+    for node in model.graph.node:
+        if not node.name and node.output:
+            node.name = "makes " + next(name for name in node.output if name)
+    return model
+
+
+def halved(model, keep, nodes=(), **limits):
+    """The model in float16 but for inputs, outputs, the operators of `keep` and `nodes`, which stay in float32."""
     from onnxconverter_common import float16
 
     blocked = list(float16.DEFAULT_OP_BLOCK_LIST) + list(keep)
+    limits["node_block_list"] = list(nodes) or None
     try:
         return float16.convert_float_to_float16(model, keep_io_types=True, op_block_list=blocked, **limits)
     except ValueError as error:  # it is in float16 already
         raise StepFailed("unsupported", "onnxconverter-common: %s" % error) from error
 
 
-def brained(model, keep):
+def brained(model, keep, nodes=()):
     """The model in bfloat16: float16's graph with each type exchanged, and the weights rounded from the originals."""
     import copy
 
@@ -80,7 +93,7 @@ def brained(model, keep):
 
     originals = {tensor.name: tensor for tensor in model.graph.initializer}
     # float16's limits must not touch what bfloat16 can hold
-    made = halved(copy.deepcopy(model), keep, min_positive_val=0.0, max_finite_val=65504.0)
+    made = halved(copy.deepcopy(model), keep, nodes, min_positive_val=0.0, max_finite_val=65504.0)
     for tensor in made.graph.initializer:
         rounded(tensor, originals.get(tensor.name))
     for node in made.graph.node:
@@ -113,12 +126,16 @@ def rounded(tensor, original):
 
 def quantise(source, path, target, options):
     """Write the model in QDQ int8, calibrated on the arrays that the job brought."""
+    import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     samples = calibration(os.path.dirname(target), options["calibration"])
     tidy = os.path.join(os.environ.get("TMPDIR", target), "tidy.onnx")
     quant_pre_process(source, tidy, skip_symbolic_shape=True)
+    excluded = options.get("keep_nodes") or []
+    if excluded:
+        onnx.save(named(onnx.load(tidy)), tidy)
     quantize_static(
         tidy,
         path,
@@ -126,13 +143,12 @@ def quantise(source, path, target, options):
         quant_format=QuantFormat.QDQ,
         activation_type=QuantType.QInt8,
         weight_type=QuantType.QInt8,
+        nodes_to_exclude=excluded,
         per_channel=bool(options.get("per_channel", True)),
-        extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
+        extra_options=SYMMETRIC if options.get("symmetric") else {},
     )
-    return {
-        "calibration_samples": str(len(samples)),
-        "quantisation": "QDQ, symmetric int8, per channel, bias in float32",
-    }
+    kind = "symmetric int8, per channel, bias in float32" if options.get("symmetric") else "int8, per channel"
+    return {"calibration_samples": str(len(samples)), "quantisation": "QDQ, " + kind}
 
 
 def calibration(folder, names):

@@ -93,14 +93,22 @@ class Session:
         return self.keys.get(detail["index"], detail["name"])
 
     def run(self, feed):
-        self.fit(feed)
-        for detail in self.feeds:
-            self.interpreter.set_tensor(detail["index"], feed[self.named(detail)])
+        self.give(feed)
         try:
             self.interpreter.invoke()
         except Exception as error:
             raise translated(error) from error
         return [self.interpreter.get_tensor(detail["index"]) for detail in self.answers]
+
+    def give(self, feed):
+        self.fit(feed)
+        for detail in self.feeds:
+            self.interpreter.set_tensor(detail["index"], feed[self.named(detail)])
+
+    def prepared(self, feed):
+        """One inference on the inputs that are set; the results stay in the interpreter."""
+        self.give(feed)
+        return self.interpreter.invoke
 
     def fit(self, feed):
         """Give the inputs the sizes of this run, where they differ: sizes that are left open are 1 by themselves."""

@@ -141,6 +141,17 @@ class Session:
         self.types = [str(answer.dtype) for answer in answers]
         return answers
 
+    def prepared(self, feed):
+        """One inference on the arrays that are bound; MXNet works behind the caller's back until one waits for it."""
+        self.run(feed)
+        bound = self.bound
+
+        def call():
+            for answer in bound.forward(is_train=False):
+                answer.wait_to_read()
+
+        return call
+
     def read_back(self):
         """The types that went through the bound network: MXNet computes in those of its arguments."""
         kinds = {str(value.dtype.__name__) for value in self.bound.arg_dict.values()} | set(self.types)

@@ -106,12 +106,40 @@ class Session:
     def run(self, feed):
         import numpy
 
+        answers = [self.one(arrays) for arrays in self.rows(feed)]
+        return [together(numpy, list(column), end) for column, end in zip(zip(*answers), self.ends["outputs"])]
+
+    def rows(self, feed):
+        """The arrays of each sample, in the order of the inputs."""
         parts = [pieces(feed[end["name"]], end) for end in self.ends["inputs"]]
         count = max(len(part) for part in parts)
         if {len(part) for part in parts} - {1, count}:
             raise StepFailed("unsupported", "the inputs have batches of different sizes")
-        answers = [self.one([part[index % len(part)] for part in parts]) for index in range(count)]
-        return [together(numpy, list(column), end) for column, end in zip(zip(*answers), self.ends["outputs"])]
+        return [[part[index % len(part)] for part in parts] for index in range(count)]
+
+    def prepared(self, feed):
+        """One inference on matrices that are ncnn's already: an extractor for each sample, as ncnn wants it."""
+        import ncnn
+
+        rows = [[ncnn.Mat(array).clone() for array in arrays] for arrays in self.rows(feed)]
+        takes, gives = ([end["blob"] for end in self.ends[side]] for side in ("inputs", "outputs"))
+        create = self.net.create_extractor
+
+        def call():
+            for mats in rows:
+                extractor = create()
+                for blob, mat in zip(takes, mats):
+                    extractor.input(blob, mat)
+                for blob in gives:
+                    code, _ = extractor.extract(blob)
+                    if code:
+                        raise StepFailed("engine-error", "ncnn's extract of %s returned %d" % (blob, code))
+
+        return call
+
+    def lanes(self, feed, count):
+        """A network takes several extractors at once."""
+        return [self.prepared(feed) for _ in range(count)]
 
     def one(self, arrays):
         """The outputs for one sample, without the batch's axis."""

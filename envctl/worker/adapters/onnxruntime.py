@@ -1,17 +1,29 @@
-"""ONNX Runtime on the CPU, or on a GPU through CUDA. API: https://onnxruntime.ai/docs/api/python/api_summary.html"""
+"""ONNX Runtime on the CPU, through OpenVINO, or on a GPU through CUDA or TensorRT.
 
+API: https://onnxruntime.ai/docs/api/python/api_summary.html, https://onnxruntime.ai/docs/execution-providers/
+"""
+
+import functools
+import json
 import os
 
 import placement
 from failure import StepFailed
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+OPENVINO, TENSORRT = "OpenVINOExecutionProvider", "TensorrtExecutionProvider"
+# OpenVINO computes in bfloat16 by itself on CPUs that have it; the hint keeps it to the graph's types
+HELD = {"CPU": {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": "1"}}
 FATAL, ERROR = 4, 3
 # TF32, its default, is not float32: 10 bits of mantissa in convolutions and matrix products. The provider's option
 # does not reach convolutions (measured on an H200: docs/evidence.md#onnxruntime-tf32), the libraries' variable does.
 # https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html#use_tf32
 PRECISE = {"use_tf32": "0"}
 OVERRIDE = "NVIDIA_TF32_OVERRIDE"
+# numpy's names where the library has others
+OTHER = {"float": "float32", "double": "float64", "string": "str"}
+SAME = ("float16", "bfloat16", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
+TYPES = {"tensor(%s)" % name: OTHER.get(name, name) for name in list(OTHER) + list(SAME)}
 
 
 def open_engine():
@@ -30,7 +42,8 @@ def versions():
     import numpy
     import onnxruntime
 
-    name = "onnxruntime-gpu" if CUDA in onnxruntime.get_available_providers() else "onnxruntime"
+    there = onnxruntime.get_available_providers()
+    name = "onnxruntime-gpu" if CUDA in there else "onnxruntime-openvino" if OPENVINO in there else "onnxruntime"
     return {name: onnxruntime.__version__, "numpy": numpy.__version__}
 
 
@@ -52,8 +65,11 @@ def start(source, chosen, options):
     """A session whose first provider is the one asked for; the library falls back to others in silence."""
     import onnxruntime
 
-    providers = [(CUDA, PRECISE), CPU] if options.get("device") == "cuda" else [CPU]
+    providers = asked_for(options)
     wanted = [each if isinstance(each, str) else each[0] for each in providers]
+    lacking = [each for each in wanted if each not in onnxruntime.get_available_providers()]
+    if lacking:
+        raise StepFailed("engine-missing", "this onnxruntime was built without %s" % lacking[0])
     try:
         session = onnxruntime.InferenceSession(source, chosen, providers=providers)
     except Exception as error:
@@ -62,6 +78,18 @@ def start(source, chosen, options):
         what = "%s did not start, only %s did" % (wanted[0], " ".join(session.get_providers()))
         raise StepFailed("no-device", what)
     return session
+
+
+def asked_for(options):
+    """The providers of a session, the one that was asked for first; what follows takes what that has no kernel for."""
+    if options.get("provider") == "openvino":
+        told = {"device_type": "CPU", "load_config": json.dumps(HELD)}
+        if options.get("threads"):
+            told["num_of_threads"] = str(options["threads"])
+        return [(OPENVINO, told), CPU]
+    if options.get("provider") == "tensorrt":
+        return [(TENSORRT, {"trt_fp16_enable": "0"}), (CUDA, PRECISE), CPU]
+    return [(CUDA, PRECISE), CPU] if options.get("device") == "cuda" else [CPU]
 
 
 def translated(error):
@@ -91,11 +119,45 @@ def convert(source, target, options):
     return {"artifacts": artifacts, "read_back": {"providers": " ".join(session.get_providers())}}
 
 
+def shapes(source, options):
+    """Element type and shape of every output, as the library infers them when it loads the model; nothing is run."""
+    session = start(source, session_options(dict(options, optimise=False)), {})
+    return {
+        entry.name: json.dumps([TYPES.get(entry.type, entry.type), list(entry.shape)])
+        for entry in session.get_outputs()
+    }
+
+
 def load(source, options):
     chosen = session_options(options)
-    if options.get("device") == "cuda":
+    if watched(options):
         placement.watch(chosen)
     return Session(start(source, chosen, options), options)
+
+
+def bound(session, feed):
+    """The inputs on the GPU, and room for the outputs there.
+    https://onnxruntime.ai/docs/api/python/api_summary.html#data-on-device
+    """
+    import onnxruntime
+
+    binding = session.io_binding()
+    for name, array in feed.items():
+        binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array, "cuda", 0))
+    for entry in session.get_outputs():
+        binding.bind_output(entry.name, "cuda")
+    return binding
+
+
+def watched(options):
+    """Whether it is to be told which kernels ran where: always on a device, else where the layers are asked for."""
+    return must_own(options) is not None or options.get("layers")
+
+
+def must_own(options):
+    """The provider that must own the nodes; None: the CPU's, which is always there."""
+    first = asked_for(options)[0]
+    return None if first == CPU else first[0]
 
 
 class Session:
@@ -109,17 +171,34 @@ class Session:
 
     def run(self, feed):
         answers = self.session.run(None, feed)
-        if self.placed is None and self.options.get("device") == "cuda":
+        if self.placed is None and watched(self.options):
             self.placed = placement.read(self.session.end_profiling())
-            placement.check(self.placed, CUDA, self.options.get("allow_fallback"))
+            if must_own(self.options):
+                placement.check(self.placed, must_own(self.options), self.options.get("allow_fallback"))
         return answers
+
+    def prepared(self, feed):
+        """The library's own call, with nothing of ours around it; on a GPU inputs and outputs stay there."""
+        if self.options.get("device") == "cuda":
+            return functools.partial(self.session.run_with_iobinding, bound(self.session, feed))
+        return functools.partial(self.session.run, None, feed)
+
+    def lanes(self, feed, count):
+        """One session takes several callers: its threads are shared."""
+        return [self.prepared(feed) for _ in range(count)]
 
     def read_back(self):
         """ONNX Runtime computes in the types of the graph: the precision is read from the file, not asked here."""
         providers = self.session.get_providers()
-        said = {"device": "CPU" if providers == [CPU] else "CUDA", "providers": " ".join(providers)}
+        on_cpu = set(providers) <= {CPU, OPENVINO}
+        said = {"device": "CPU" if on_cpu else "CUDA", "providers": " ".join(providers)}
         if self.placed is not None:
+            said.update(placement.layers(self.placed))
+        if self.placed is not None and must_own(self.options):
             said["nodes"] = placement.told(self.placed)
+        if OPENVINO in providers:
+            said["precision_hint"] = "f32 (given: the provider tells none back)"
+        if self.placed is not None and self.options.get("device") == "cuda":
             said["tf32"] = "off" if os.environ.get(OVERRIDE) == "0" else "on"
             said["libraries"] = placement.libraries()
         return said

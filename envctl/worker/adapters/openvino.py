@@ -1,13 +1,18 @@
 """OpenVINO on the CPU. API: https://docs.openvino.ai/2024/api/ie_python_api/api.html"""
 
+import functools
+import inspect
 import os
 import sys
 
 from failure import StepFailed
 
-HINTS = {"fp32": "f32", "fp16": "f32", "bf16": "bf16"}
+HINTS = {"fp32": "f32", "fp16": "f32", "bf16": "bf16", "int8": "f32"}  # of what is not quantised
 NAMES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
 LOWEST_FIRST = ["int8", "bf16", "fp16", "fp32"]
+# of the runtime model: what stores and moves numbers without computing any
+NO_LAYERS = ("Const", "Input", "Output")
+MOVES = ("Reorder", "Reshape", "Transpose", "Concatenation", "Split", *NO_LAYERS)
 
 
 def open_engine():
@@ -84,7 +89,7 @@ def load(source, options):
         properties["INFERENCE_NUM_THREADS"] = str(options["threads"])
     try:
         compiled = openvino.Core().compile_model(model, "CPU", properties)
-        return Session(model, compiled, options.get("aliases") or {})
+        return Session(model, compiled, options, properties)
     except Exception as error:
         raise translated(error) from error
 
@@ -92,10 +97,11 @@ def load(source, options):
 class Session:
     """Inputs and outputs by name and index: the names of a frozen graph change between versions."""
 
-    def __init__(self, model, compiled, aliases):
-        self.model, self.compiled = model, compiled
+    def __init__(self, model, compiled, options, properties):
+        self.model, self.compiled, self.properties = model, compiled, properties
+        self.wanted, aliases = options.get("precision"), options.get("aliases") or {}
         self.request = compiled.create_infer_request()
-        self.inputs = [called(port, aliases) or input_name(port) for port in compiled.inputs]
+        self.inputs = input_names(compiled, aliases)
         self.outputs = [
             (called(port, aliases) or name_of(port, i), port.get_element_type().get_type_name())
             for i, port in outputs(compiled)
@@ -105,21 +111,79 @@ class Session:
         self.request.infer({index: feed[name] for index, name in enumerate(self.inputs)})
         return [self.request.get_output_tensor(index).data for index, _ in enumerate(self.outputs)]
 
+    def prepared(self, feed):
+        """One inference on tensors that are set already; the results stay in the request."""
+        return call_of(self.request, [feed[name] for name in self.inputs])
+
+    def lanes(self, feed, count):
+        """A stream for each: one stream would do them one after the other. The threads are divided among them."""
+        import openvino
+
+        compiled = openvino.Core().compile_model(self.model, "CPU", dict(self.properties, NUM_STREAMS=str(count)))
+        arrays = [feed[name] for name in self.inputs]
+        return [call_of(compiled.create_infer_request(), arrays) for _ in range(count)]
+
     def read_back(self):
-        """What was executed: the precision property of the compiled model, and the type its weights are kept in."""
+        """What was executed: the precision property of the compiled model, the type its weights are kept in, and of a
+        quantised model how many layers of the runtime model compute in int8; where none does, it is not int8."""
         execution = self.compiled.get_property("INFERENCE_PRECISION_HINT")
         execution = execution if isinstance(execution, str) else execution.get_type_name()
         kept = weights(self.model)
         ran = {NAMES.get(execution, execution), NAMES[kept]}
+        layers = executed(self.compiled)
+        said = {"execution": execution, "weights": kept, "layers": str(len(layers)), "layers_by": LAYERS_BY}
         if any(op.get_type_name() == "FakeQuantize" for op in self.model.get_ops()):
-            ran.add("int8")
+            low = [kind for kind, types in layers if types in ("i8", "u8") and kind not in MOVES]
+            # values are rounded either way: the row is int8's, unless int8 itself was asked for
+            ran |= {"int8"} if low or self.wanted != "int8" else set()
+            said["int8_layers"] = str(len(low))
         devices = self.compiled.get_property("EXECUTION_DEVICES")
         precision = next((name for name in LOWEST_FIRST if name in ran), execution)
-        return {"precision": precision, "execution": execution, "weights": kept, "device": " ".join(devices)}
+        return dict({"precision": precision}, **said, device=" ".join(devices))
+
+
+LAYERS_BY = "OpenVINO's runtime model, without constants and ends"
+
+
+def executed(compiled):
+    """(kind, type it computes in) of every layer that is executed, as the runtime model tells after fusion.
+    https://docs.openvino.ai/2024/openvino-workflow/running-inference/integrate-openvino-with-your-application/model-representation.html
+    """
+    told = [op.get_rt_info() for op in compiled.get_runtime_model().get_ordered_ops()]
+    pairs = [(text(info, "layerType"), text(info, "runtimePrecision")) for info in told]
+    return [(kind, types) for kind, types in pairs if kind not in NO_LAYERS]
+
+
+def text(info, name):
+    """An entry of a node's information, which some releases wrap."""
+    try:
+        value = info[name]
+    except (KeyError, RuntimeError):
+        return ""
+    return str(getattr(value, "value", value))
+
+
+def call_of(request, arrays):
+    """A call that runs the request once; the results stay in its tensors, where the release can leave them there."""
+    import numpy
+    import openvino
+
+    tensors = [openvino.Tensor(numpy.ascontiguousarray(array), shared_memory=True) for array in arrays]
+    for index, tensor in enumerate(tensors):
+        request.set_input_tensor(index, tensor)
+    shares = "share_outputs" in inspect.signature(request.infer).parameters
+    call = functools.partial(request.infer, share_outputs=True) if shares else functools.partial(request.infer)
+    call.kept = tensors  # the request has their memory, not them
+    return call
 
 
 def outputs(compiled):
     return list(enumerate(compiled.outputs))
+
+
+def input_names(model, aliases):
+    """The inputs of a model, compiled or not, in their order, as people call them."""
+    return [called(port, aliases) or input_name(port) for port in model.inputs]
 
 
 def called(port, aliases):

@@ -4,6 +4,7 @@ Whatever the source is, it becomes one function of named tensors: what is conver
 API: https://www.tensorflow.org/api_docs/python/tf/saved_model/load
 """
 
+import functools
 import importlib.util
 import os
 
@@ -163,6 +164,16 @@ class Session:
 
         answers = self.function(*[tf.constant(feed[name]) for name in self.inputs])
         return [answers["out%d" % i].numpy() for i in range(len(self.outputs))]
+
+    def prepared(self, feed):
+        """One inference on tensors that are TensorFlow's already; on the CPU a call returns when it is done."""
+        import tensorflow as tf
+
+        return functools.partial(self.function, *[tf.constant(feed[name]) for name in self.inputs])
+
+    def lanes(self, feed, count):
+        """A function takes several callers: TensorFlow's threads are shared."""
+        return [self.prepared(feed) for _ in range(count)]
 
     def read_back(self):
         """TensorFlow computes in the types of the graph: the lowest of them is the precision."""

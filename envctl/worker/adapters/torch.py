@@ -98,6 +98,22 @@ class Session:
         self.types = [str(each.dtype).replace("torch.", "") for each in answers]
         return [numbers(each) for each in answers]
 
+    def prepared(self, feed):
+        """One inference on tensors that are torch's already; on the CPU a call returns when it is done."""
+        import torch
+
+        tensors = [torch.from_numpy(feed[name].copy()) for name in self.inputs]
+
+        def call():
+            with torch.no_grad():
+                return self.module(*tensors)
+
+        return call
+
+    def lanes(self, feed, count):
+        """A module takes several callers: torch's threads are shared."""
+        return [self.prepared(feed) for _ in range(count)]
+
     def read_back(self):
         """Torch computes in the types of weights and inputs: the lowest of them is the precision."""
         kinds = {str(each.dtype).replace("torch.", "") for each in tensors_of(self.module)} | set(self.types)

@@ -1,0 +1,119 @@
+"""What `envctl debug` found, on the terminal and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from envctl.cli.result import stack_line
+from envctl.cli.stack import row
+
+if TYPE_CHECKING:
+    from envctl.workflow.debug import Diagnosis
+    from envctl.workflow.debug_layers import Mixed
+
+HEADS = {
+    "agrees": "AGREES  nothing parts: the outputs pass the verdict",
+    "refused": "REFUSED  the comparison proves nothing",
+    "node": "FOUND  the first node whose output parts though its inputs agree",
+    "company": "FOUND  the output parts here; alone the node answers right: how the engine joins it with others",
+    "gradual": "GRADUAL  no single node parts: the error grows along the way",
+    "unfinished": "UNFINISHED  the runs were used up before the node was found",
+}
+SHOWN = 12  # lines of the error's growth
+
+
+def as_data(found: Diagnosis) -> dict[str, Any]:
+    """Everything, for `--json`; `growth` is what a plot of the error along the path needs."""
+    from envctl.workflow.outcome import as_data as outcome_data
+
+    growth = [{"tensor": name, "op": op, "error": error} for name, op, error in found.growth]
+    return {
+        "status": found.status,
+        "exit_code": found.exit_code,
+        "suspects": [asdict(each) for each in found.suspects],
+        "finding": asdict(found.finding) if found.finding else None,
+        "output": {"name": found.output, "error": found.plain},
+        "growth": growth,
+        "runs": found.runs,
+        "nodes": found.nodes,
+        "memory": {name: {"marked": marked, "plain": plain} for name, (marked, plain) in found.memory.items()},
+        "blamed": found.blamed,
+        "elsewhere": [asdict(each) for each in found.elsewhere],
+        "layers": asdict(found.mixed) if found.mixed else None,
+        "part": str(found.part) if found.part else None,
+        "notes": found.notes,
+        "verified": outcome_data(found.outcome),
+    }
+
+
+def show(found: Diagnosis) -> None:
+    """The node, what tells it from its neighbours, and the error along the way."""
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(HEADS[found.status])
+    outcome = found.outcome
+    for role, prepared in (("target", outcome.target), ("reference", outcome.reference)):
+        if prepared:
+            row(console, role, stack_line(prepared))
+    if outcome.note:
+        row(console, "verdict", outcome.note)
+    for suspect in found.suspects if found.status != "unfinished" else ():
+        row(console, "node", f"{suspect.op} {suspect.node or suspect.output}")
+        row(console, "layer", suspect.layer)
+        row(console, "differs", suspect.differs)
+    _show_finding(console, found)
+    for line in _growth(found):
+        row(console, "growth", line)
+    row(console, "blamed", found.blamed)
+    if found.mixed:
+        _show_layers(console, found.mixed)
+    for each in found.elsewhere:
+        row(console, "elsewhere", f"{each.title}: {each.status}{f' ({each.note})' if each.note else ''}")
+    for note in (*outcome.notes, *found.notes):
+        row(console, "note", note)
+    row(console, "searched", _searched(found))
+    row(console, "part", f"{found.part} (shows it alone)" if found.part else "")
+    if outcome.folder:
+        row(console, "kept", f"{outcome.folder} (jobs, logs, reproduce.sh)")
+
+
+def _show_finding(console: Console, found: Diagnosis) -> None:
+    finding = found.finding
+    if finding is None or not finding.tensor:
+        return
+    row(console, "tensor", f"{finding.tensor}: error {finding.after:.1e} of its scale, its inputs {finding.before:.1e}")
+    if finding.alone is not None:
+        row(console, "alone", f"on the reference's own inputs the target makes an error of {finding.alone:.1e}")
+
+
+def _show_layers(console: Console, mixed: Mixed) -> None:
+    """The layers to keep and the search for them."""
+    for number, trial in enumerate(mixed.trials, 1):
+        verdict = "passed" if trial.passed else "failed"
+        row(console, "trial", f"{number}: {len(trial.kept)} in float32: {verdict}, error {trial.error:.1e}")
+    if mixed.kept is None:
+        row(console, "layers", f"none of {len(mixed.trials)} trials passed")
+        return
+    least = "none can be given back" if mixed.minimal else "the trials were used up"
+    row(console, "layers", f"keep {len(mixed.kept)} of {mixed.candidates} in float32 ({least})")
+    for name in mixed.kept:
+        row(console, "keep", name)
+    row(console, "wrote", str(mixed.written) if mixed.written else "")
+
+
+def _growth(found: Diagnosis) -> list[str]:
+    """The error along the way: some tensors before the first that parts, and after it."""
+    first = found.finding.tensor if found.finding else ""
+    at = next((index for index, (name, _, _) in enumerate(found.growth) if name == first), 0)
+    shown = found.growth[max(0, at - SHOWN // 3) :][:SHOWN]
+    return [f"{error:8.1e}  {op} {name}{'  <' if name == first else ''}" for name, op, error in shown]
+
+
+def _searched(found: Diagnosis) -> str:
+    if not found.nodes:
+        return ""
+    ratios = [marked / plain for marked, plain in found.memory.values()]
+    memory = f", peak memory {max(ratios):.2f} x a plain run's" if ratios else ""
+    return f"{found.runs} runs of the target, {len(found.growth)} tensors of {found.nodes} nodes measured{memory}"
