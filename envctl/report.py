@@ -9,6 +9,7 @@ from envctl.errors import EnvctlError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from envctl.bench.document import TaskMetric
     from envctl.verify.compare import Difference, Verdict
     from envctl.verify.tolerance import Tolerance
 
@@ -45,6 +46,15 @@ def verdict_lines(verdict: Verdict, precision: str) -> list[tuple[str, str]]:
     if verdict.would_pass is not None:
         lines.append(("would pass", f"--atol {rounded_up(verdict.would_pass):.1e}"))
     return lines
+
+
+def metric_line(found: TaskMetric) -> str:
+    """A task's metric of both, and how sure the drop is."""
+    output = f" of {found.output}" if found.output else ""
+    return (
+        f"{found.metric}{output}: reference {found.reference:.4f}, target {found.target:.4f}, drop {found.drop:+.4f} "
+        f"(95 % between {found.low:+.4f} and {found.high:+.4f}; {found.samples} samples; {found.method})"
+    )
 
 
 def limits(row: Tolerance) -> str:

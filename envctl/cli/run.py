@@ -55,6 +55,12 @@ Calibration = Annotated[
 Preprocess = Annotated[
     str, typer.Option(metavar="FILE.toml|NAME=VALUE…", help="What images go through: scale, mean, std, size, order …")
 ]
+Dataset = Annotated[
+    str | None, typer.Option("--dataset", metavar="PLACE", help="Labelled samples: .npz with x and y, class folders.")
+]
+Metric = Annotated[
+    str, typer.Option("--metric", metavar="METRIC", help="top1, miou, cosine, or MODULE.py:FUNCTION, on --dataset.")
+]
 Ci = Annotated[bool, typer.Option("--ci", envvar="CI", help="Read timing caches and change none.")]
 Seed = Annotated[int, typer.Option(help="Seed of the inputs.")]
 Samples = Annotated[int, typer.Option(min=1, max=100_000, help="How many seeded samples.")]
@@ -152,6 +158,8 @@ def convert(
     allow_fallback: Fallback = False,
     calibration: Calibration = None,
     preprocess: Preprocess = "",
+    dataset: Dataset = None,
+    metric: Metric = "",
     reference: Reference = None,
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Compare with the reference.")] = True,
     atol: Atol = None,
@@ -215,6 +223,8 @@ def verify(
     allow_fallback: Fallback = False,
     calibration: Calibration = None,
     preprocess: Preprocess = "",
+    dataset: Dataset = None,
+    metric: Metric = "",
     reference: Reference = None,
     atol: Atol = None,
     cosine: Cosine = None,
@@ -244,7 +254,7 @@ def execute(ctx: typer.Context, arguments: Annotated[list[str], typer.Argument()
 
 PLAIN = (
     "model", "seed", "samples", "atol", "cosine", "top1", "threads", "keep", "record", "calibration", "preprocess",
-    "allow_fallback",
+    "dataset", "metric", "allow_fallback",
 )  # fmt: skip
 
 

@@ -80,7 +80,7 @@ class LocalRunner:
             self.running.discard(process)
         return outcome(job, process.returncode, timed_out=timed_out)
 
-    def command(self, arguments: list[str], environment: Environment) -> int:
+    def command(self, arguments: list[str], environment: Environment, device: str) -> int:
         scripts = str(environment.python.parent)
         variables = {**os.environ, "VIRTUAL_ENV": str(environment.folder / "venv")}
         variables["PATH"] = os.pathsep.join([scripts, os.environ.get("PATH", os.defpath)])

@@ -16,7 +16,7 @@ from envctl.recipe import GraphTypes
 from envctl.request import Known
 from envctl.routes import Route
 from envctl.runner import Runner
-from envctl.workflow import samples
+from envctl.workflow import dataset, samples
 from envctl.workflow.ask import Ask, Listener
 from envctl.workflow.locked import plan_locked
 from envctl.workflow.outcome import Outcome
@@ -64,7 +64,7 @@ def plan_and_prepare(ask: Ask, outcome: Outcome, host: HostFacts, runner: Runner
     made = {role: carry_out(role, each, ask, host, runner, listener) for role, each in plans.by_role()}
     outcome.route, outcome.target = plans.route, made["target"]
     outcome.source, outcome.reference = made.get("source"), made.get("reference")
-    if samples.wants_worker(ask.calibration):
+    if samples.wants_worker(ask.calibration) or dataset.wants_worker(ask):
         python, glibc = plans.target.stack.version("python"), plans.target.glibc
         outcome.reader = samples.environment(python, glibc, ask, host, runner, listener.say)
 

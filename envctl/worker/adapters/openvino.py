@@ -165,7 +165,7 @@ def call_of(request, arrays):
     import numpy
     import openvino
 
-    tensors = [openvino.Tensor(numpy.ascontiguousarray(array), shared_memory=True) for array in arrays]
+    tensors = [openvino.Tensor(numpy.asarray(array, order="C"), shared_memory=True) for array in arrays]
     for index, tensor in enumerate(tensors):
         request.set_input_tensor(index, tensor)
     shares = "share_outputs" in inspect.signature(request.infer).parameters
