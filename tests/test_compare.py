@@ -237,3 +237,15 @@ def test_a_cell_is_measured_in_a_container(digits: Path, envctl: Program) -> Non
     ran = envctl("bench", digits, "--openvino", "2026.4", *QUICK[:-1], "docker", "--json")
     assert ran.code == 0, ran.err
     assert ran.json["host"]["runner"] == "docker" and ran.json["cells"][0]["latency"]["median"] > 0
+
+
+@pytest.mark.slow
+def test_a_model_with_a_scalar_input_is_measured_and_grows(envctl: Program) -> None:
+    """A scalar of every sample has no axis: it is an array all the same, and stays as it is in larger batches."""
+    model = ROOT / "tests/models/small/tensorflow/saved_model"
+    engines = ("--openvino", "2026.4", "--ort", "1.31")
+    ran = envctl("compare", model, *engines, "--batch", "4", *QUICK, "-o", "scalar.json", "--json")
+    assert ran.code == 0, ran.err
+    for cell in ran.json["cells"]:
+        curve = cell["throughput"]["curve"]
+        assert cell["status"] == "passed" and [point for point in curve if point["batch"] == 8 and point["per_s"]]

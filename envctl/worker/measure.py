@@ -63,12 +63,12 @@ class Bench:
         self.rested = (time.perf_counter(), time.process_time())
 
     def feed(self, times):
-        """One inference's inputs, or `times` as many in its batch: the samples again and again."""
+        """One inference's inputs, or `times` as many in its batch: the samples again and again; scalars stay."""
         import numpy
 
         def stacked(array):
-            samples = [array[index % len(array)] for index in range(times)]
-            return samples[0] if times == 1 else numpy.concatenate(samples)
+            samples = [numpy.asarray(array[index % len(array)]) for index in range(times)]
+            return samples[0] if times == 1 or not samples[0].ndim else numpy.concatenate(samples)
 
         return {name: stacked(array) for name, array in self.feeds.items()}
 

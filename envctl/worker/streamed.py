@@ -8,11 +8,13 @@ from failure import StepFailed
 
 def run(session, feeds, folder):
     """One inference a sample. Returns what was written (as `outputs` of the answer has it) and each one's seconds."""
+    import numpy
+
     os.makedirs(os.path.join(folder, "outputs"), exist_ok=True)
     samples, seconds, files = len(feeds[0][1]), [], []
     try:
         for index in range(samples):
-            feed = {name: array[index] for name, array in feeds}
+            feed = {name: numpy.asarray(array[index]) for name, array in feeds}
             started = time.perf_counter()
             answers = session.run(feed)
             seconds.append(time.perf_counter() - started)

@@ -51,7 +51,8 @@ def _rounds(bouts: Sequence[Bout], pace: Pace, listener: Listener, save: Callabl
         left = [bout for bout in bouts if not bout.ended and not _done(bout, pace)]
         if not left:
             return
-        more = "" if number < pace.rounds else f": {len(left)} cells vary still"
+        vary = "1 cell varies" if len(left) == 1 else f"{len(left)} cells vary"
+        more = "" if number < pace.rounds else f": {vary} still"
         listener.say(f"round {number + 1} of {max(pace.rounds, number + 1)}{more}")
         for bout in random.Random(f"{pace.seed} {number}").sample(left, len(left)):
             time.sleep(PAUSE)
