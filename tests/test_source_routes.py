@@ -90,6 +90,13 @@ def test_each_format_of_keras_2_reaches_other_engines(
 
 
 @pytest.mark.slow
+def test_mxnet_takes_a_keras_model_through_an_opset_that_its_importer_knows(envctl: Program, tmp_path: Path) -> None:
+    model = made("2.20", tmp_path, "mobilenetv2") / "mobilenetv2" / "model.keras"
+    ran = envctl("run", "--mxnet", "1.9.1", "--runner", "local", "verify", model, "--samples", "4", "--json")
+    assert passed(ran, "keras", "onnx")["route"]["model"]["opsets"]["ai.onnx"] == 12  # type: ignore[index]
+
+
+@pytest.mark.slow
 def test_channels_first_is_made_verified_and_said(envctl: Program, keras_3: Path, tmp_path: Path) -> None:
     model = keras_3 / "unet" / "model.keras"
     ran = envctl("run", "--ort", "1.31", "--runner", "local", "convert", model, "--layout", "nchw", "-o", "o", "--json")
