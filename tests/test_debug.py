@@ -153,9 +153,18 @@ def test_planted_faults_are_found_exactly(nets: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", [OPENVINO, ("--ort", "1.17", "--runner", "local")], ids=["openvino", "ort"])
-@pytest.mark.parametrize("name", [*debug_nets.KERAS, "tokens", "quantised"])
+@pytest.mark.parametrize("name", [*debug_nets.KERAS, "tokens"])
 def test_no_node_of_a_healthy_model_is_named(envctl: Program, nets: Path, name: str, engine: tuple[str, ...]) -> None:
     """The verdict is forced to fail: what is left are the engines' roundings."""
-    forced = ("--top1", "1", "--cosine", "1") if name == "quantised" else ("--atol", "1e-9")
-    ran = envctl("debug", nets / f"{name}.onnx", *engine, *forced, "--versions", "none", "--json", seconds=1800)
-    assert ran.json["status"] in ("gradual", "agrees") and not ran.json["suspects"], ran.out
+    forced = ("--atol", "1e-9", "--versions", "none")
+    ran = envctl("debug", nets / f"{name}.onnx", *engine, *forced, "--json", seconds=1800)
+    assert ran.json["status"] == "gradual" and not ran.json["suspects"], ran.out
+
+
+@pytest.mark.slow
+def test_an_engine_that_is_wrong_in_company_is_found_where_it_joins(envctl: Program, nets: Path) -> None:
+    """No fault is planted: OpenVINO 2026.4 is off behind a quantised Concat, and right where that is alone."""
+    ran = envctl("debug", nets / "quantised.onnx", *OPENVINO, "--versions", "none", "--json")
+    assert (ran.code, ran.json["status"], ran.json["finding"]["alone"]) == (1, "company", 0.0), ran.err
+    (suspect,) = ran.json["suspects"]
+    assert suspect["op"] == "DequantizeLinear" and "concatenate" in suspect["layer"]
