@@ -151,12 +151,13 @@ def cell_text(found: dict[str, object] | None, reasons: dict[str, int]) -> str:
 
 HEAD = """# Which source reaches which engine
 
-Written by `python3 benchmarks/engines.py MODELS` from real runs (benchmarks/records/engines.json):
-{cells} cells, {counts}.
+Written by `python3 benchmarks/engines.py MODELS` from real runs (benchmarks/records/engines.json).
+{cells} cells: {counts}.
+
 `passed`: converted, run, and judged against the framework that the model comes from, on seeded inputs in float32.
 `built`: an engine for a GPU, written here and not executed. `refused`: envctl said before any conversion that it cannot
 be. `cannot run here`: this machine lacks something. `failed`: a worker or a verdict said so. All on one CPU machine
-without a GPU, workers capped at 6 GB; keras_nets.py, torch_nets.py and digits.py of tests/models make the models."""
+without a GPU, every worker capped at 6 GB. Makers: keras_nets.py, torch_nets.py, digits.py in tests/models."""
 
 
 if __name__ == "__main__":

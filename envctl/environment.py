@@ -67,6 +67,11 @@ def find_or_make(
     return _found_or_made(environment, lambda: os.access(environment.python, os.X_OK), fill, say)
 
 
+def is_made(lock: Lock, interpreter: Path) -> bool:
+    """Whether the environment of a lock is there for the local runner."""
+    return (cache_root() / "environments" / _key(lock, str(interpreter)) / "lock.json").is_file()
+
+
 def find_or_stage(
     lock: Lock, base: BaseImage, indexes: Indexes, *, offline: bool, say: Callable[[str], None]
 ) -> Environment:

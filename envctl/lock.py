@@ -155,6 +155,11 @@ def _kept_instead(question: Question) -> list[Reason]:
     return [Reason(text=text, source=str(cache_root() / "locks")) for text in texts]
 
 
+def kept(question: Question) -> Lock | None:
+    """The kept answer to a question, if there is one; nothing is asked or marked as used."""
+    return _read_kept(kept_path(question))
+
+
 def kept_path(question: Question) -> Path:
     """Where the answer to a question is kept, or would be."""
     return cache_root() / "locks" / f"{_digest(question)}.json"

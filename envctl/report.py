@@ -9,7 +9,9 @@ from envctl.errors import EnvctlError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from envctl.bench.document import TaskMetric
     from envctl.verify.compare import Difference, Verdict
+    from envctl.verify.tolerance import Tolerance
 
 
 def error_text(error: EnvctlError) -> str:
@@ -37,17 +39,28 @@ def verdict_lines(verdict: Verdict, precision: str) -> list[tuple[str, str]]:
     """The tolerance, the worst tensor, and what would have passed: (label, text) each."""
     from envctl.verify.compare import rounded_up
 
-    row = verdict.tolerance
-    limits = f"cosine >= {row.cosine:g}, top-1 >= {row.top1:g}"
-    if row.max_abs is not None:
-        limits = f"max abs <= {row.max_abs:g}, p99.9 <= {row.p999_abs:g} (x scale), {limits}"
-    lines = [("tolerance", f"{precision} (read back): {limits}")]
+    lines = [("tolerance", f"{precision} (read back): {limits(verdict.tolerance)}")]
     worst = verdict.worst
     if worst:
         lines.append(("worst", describe(worst)))
     if verdict.would_pass is not None:
         lines.append(("would pass", f"--atol {rounded_up(verdict.would_pass):.1e}"))
     return lines
+
+
+def metric_line(found: TaskMetric) -> str:
+    """A task's metric of both, and how sure the drop is."""
+    output = f" of {found.output}" if found.output else ""
+    return (
+        f"{found.metric}{output}: reference {found.reference:.4f}, target {found.target:.4f}, drop {found.drop:+.4f} "
+        f"(95 % between {found.low:+.4f} and {found.high:+.4f}; {found.samples} samples; {found.method})"
+    )
+
+
+def limits(row: Tolerance) -> str:
+    """The limits of a precision's row."""
+    said = f"cosine >= {row.cosine:g}, top-1 >= {row.top1:g}"
+    return said if row.max_abs is None else f"max abs <= {row.max_abs:g}, p99.9 <= {row.p999_abs:g} (x scale), {said}"
 
 
 def describe(difference: Difference) -> str:

@@ -202,10 +202,11 @@ def test_the_front_keeps_what_nothing_beats() -> None:
 
 
 def test_labels_cover_neither_points_nor_each_other() -> None:
-    crowd = [(50.0 + 0.5 * index, 50.0, f"a long name {index}") for index in range(30)]
+    crowd = [(50.0 + 0.5 * index, 50.0, (f"a long name {index}", str(index))) for index in range(30)]
     labels = place(crowd, [], 700, 400)
     placed = [(x, label) for (x, _, _), label in zip(crowd, labels, strict=True) if label.text]
     assert 2 <= len(placed) < 30
+    assert any(label.text.isdigit() for _, label in placed), "a number where there is no room for a name"
     spots = {(label.dx, label.dy, label.anchor, x) for x, label in placed}
     assert len(spots) == len(placed)
 

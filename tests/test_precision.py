@@ -85,6 +85,17 @@ def test_bad_wishes_end_early(envctl: Program, digits: Path, data: Path, options
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("version", ["1.17", "1.20"])
+def test_older_onnxruntimes_have_both_ways_too(envctl: Program, digits: Path, data: Path, version: str) -> None:
+    ran = int8(envctl, ("--ort", version), digits, data, "--calibration", data / "calibration.npz")
+    assert (ran.code, ran.json["precision"], ran.json["layers"]["int8"]) == (0, "int8", 4), ran.err
+    halved = envctl("run", "--ort", version, *HERE, "verify", digits, "--precision", "fp16", "--json")
+    assert (halved.code, halved.json["precision"]) == (0, "fp16"), halved.err
+    # the CPU has no kernels for it: the weights are rounded, float32 is computed, and the result says so
+    assert halved.json["steps"]["infer"]["read_back"]["float16_kernels"] == "0"
+
+
+@pytest.mark.slow
 def test_openvino_2024_is_quantised_by_an_older_nncf(envctl: Program, digits: Path, data: Path) -> None:
     ran = int8(envctl, ("--openvino", "2024.6"), digits, data, "--calibration", data / "calibration.npz")
     assert (ran.code, ran.json["precision"]) == (0, "int8"), ran.err

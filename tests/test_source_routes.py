@@ -157,11 +157,29 @@ def test_a_wrong_weight_between_source_and_target_fails(envctl: Program, keras_3
 
 
 @pytest.mark.slow
-def test_a_keras_2_file_where_keras_3_is_asked_for_is_refused_with_the_proof(envctl: Program, keras_2: Path) -> None:
+def test_a_keras_2_file_where_an_older_keras_is_asked_for_is_refused_with_the_proof(
+    envctl: Program, keras_2: Path
+) -> None:
     model = keras_2 / "unet" / "model.keras"
-    ran = envctl("run", "--ort", "1.31", "--runner", "local", "verify", model, "--via", "tensorflow==2.20")
+    ran = envctl("run", "--ort", "1.31", "--runner", "local", "verify", model, "--via", "tensorflow==2.14")
     assert ran.code == 3
     assert "model.keras was written by Keras 2.15" in ran.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["keras", "keras-h5"])
+@pytest.mark.parametrize("engine", [("--ort", "1.31", "--via", "tensorflow==2.20"), ("--tf", "2.20")])
+def test_a_keras_2_file_is_read_by_tf_keras_where_a_newer_tensorflow_is_asked_for(
+    envctl: Program, keras_2: Path, form: str, engine: tuple[str, ...]
+) -> None:
+    pins, via = engine[:2], engine[2:]
+    ran = envctl("run", *pins, "--runner", "local", "verify", keras_2 / "unet" / FORMATS[form], *via, "--json")
+    result = passed(ran, form, "onnx" if via else None)
+    for role in ("reference",) if via else ("target",):
+        packages = result[role]["locked"]["packages"]  # type: ignore[index]
+        assert packages["tensorflow-cpu"].startswith("2.20"), packages
+        assert packages["tf-keras"].startswith("2.20"), packages
+        assert "tensorflow" not in packages
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """A comparison beside an older one: what became slower, larger or less accurate, beyond what noise explains. Pure.
 
-The rule is in docs/compare.md. Every figure is `worse`, `better`, `same` or `unclear`: too large to be nothing, too
+The rule is in docs/report.md. Every figure is `worse`, `better`, `same` or `unclear`: too large to be nothing, too
 uncertain to be sure. Only what is worse counts.
 """
 
@@ -157,7 +157,9 @@ def _accuracy(old: Cell, new: Cell) -> Iterator[Change]:
         yield _error(new.id, "1 - cosine", max(cosines[0]), max(cosines[1]), 1 - (limits.get("cosine") or 0.999))
     tops = [[each.top1 for each in _outputs(cell) if each.top1 is not None] for cell in (old, new)]
     if all(tops):
-        yield _top1(new.id, min(tops[0]), min(tops[1]))
+        yield _share(new.id, "top-1", min(tops[0]), min(tops[1]))
+    if old.task and new.task and (old.task.metric, old.task.samples) == (new.task.metric, new.task.samples):
+        yield _share(new.id, new.task.metric, old.task.target, new.task.target)
 
 
 def _outputs(cell: Cell) -> Iterable[OutputError]:
@@ -177,7 +179,8 @@ def _error(cell: str, figure: str, old: float, new: float, limit: float) -> Chan
     return Change(cell=cell, figure=figure, old=old, new=new, ratio=share, finding=finding, why=why)
 
 
-def _top1(cell: str, old: float, new: float) -> Change:
+def _share(cell: str, figure: str, old: float, new: float) -> Change:
+    """A share of right answers, or a metric like it: a hundredth counts."""
     finding: Finding = "worse" if new < old - TOP1 else "better" if new > old + TOP1 else "same"
     share = new / old if old else None
-    return Change(cell=cell, figure="top-1", old=old, new=new, ratio=share, finding=finding, why=f"{new - old:+.4f}")
+    return Change(cell=cell, figure=figure, old=old, new=new, ratio=share, finding=finding, why=f"{new - old:+.4f}")

@@ -156,6 +156,22 @@ class CellVerdict:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TaskMetric:
+    """A task's metric on labelled samples: the reference's, the target's, and the drop (reference - target) with the
+    ends of its 95 % interval, how that was found, and on which output."""
+
+    metric: str
+    samples: int
+    reference: float
+    target: float
+    drop: float
+    low: float
+    high: float
+    method: str
+    output: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Load:
     """Starting up: importing the engine, loading the model (its files in the page cache), the first inference."""
 
@@ -262,6 +278,7 @@ class Cell:
     ran: Ran | None = None
     reason: Trouble | None = None
     verdict: CellVerdict | None = None
+    task: TaskMetric | None = None
     load: Load | None = None
     latency: Latency | None = None
     throughput: Throughput | None = None

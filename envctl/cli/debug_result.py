@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 HEADS = {
     "agrees": "AGREES  nothing parts: the outputs pass the verdict",
     "refused": "REFUSED  the comparison proves nothing",
+    "route": "ROUTE  what the framework's model became in ONNX parts already, whatever engine runs it",
     "node": "FOUND  the first node whose output parts though its inputs agree",
     "company": "FOUND  the output parts here; alone the node answers right: how the engine joins it with others",
     "gradual": "GRADUAL  no single node parts: the error grows along the way",
@@ -83,7 +84,8 @@ def _show_finding(console: Console, found: Diagnosis) -> None:
     finding = found.finding
     if finding is None or not finding.tensor:
         return
-    row(console, "tensor", f"{finding.tensor}: error {finding.after:.1e} of its scale, its inputs {finding.before:.1e}")
+    label = "steepest" if finding.kind == "gradual" else "tensor"
+    row(console, label, f"{finding.tensor}: error {finding.after:.1e} of its scale, its inputs {finding.before:.1e}")
     if finding.alone is not None:
         row(console, "alone", f"on the reference's own inputs the target makes an error of {finding.alone:.1e}")
 

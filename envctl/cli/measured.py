@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 # options that every cell's command repeats where they are not the default
 REPEATED = (
     "pin", "python", "cuda", "cudnn", "gpu", "runner", "input", "seed", "samples", "shape", "via", "opset", "layout",
-    "calibration", "reference", "atol", "cosine", "top1", "memory", "timeout", "rounds", "seconds", "throughput",
-    "allow_fallback",
+    "calibration", "preprocess", "dataset", "metric", "reference", "atol", "cosine", "top1", "memory", "timeout",
+    "rounds", "seconds", "throughput", "allow_fallback",
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from envctl.cli.stack import print_choices, print_unmet, row
-from envctl.report import status_line, verdict_lines
+from envctl.report import metric_line, status_line, verdict_lines
 from envctl.workflow.outcome import Outcome
 from envctl.workflow.plan import Plan
 from envctl.workflow.prepare import Prepared
@@ -38,6 +38,8 @@ def print_outcome(outcome: Outcome) -> None:
     if outcome.verdict:
         for label, text in verdict_lines(outcome.verdict, outcome.precision):
             row(console, label, text)
+    if outcome.metric:
+        row(console, "metric", metric_line(outcome.metric))
     for line in outcome.outputs:
         row(console, "output", line)
     print_layers(console, outcome)

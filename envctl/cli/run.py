@@ -16,6 +16,7 @@ from envctl.cli.screen import Screen, guarded
 from envctl.errors import BadInput
 
 if TYPE_CHECKING:
+    from envctl.host import Probes
     from envctl.lockfile import LockFile
     from envctl.workflow.ask import Ask, Precision, Task
 
@@ -54,6 +55,12 @@ Calibration = Annotated[
 Preprocess = Annotated[
     str, typer.Option(metavar="FILE.toml|NAME=VALUE…", help="What images go through: scale, mean, std, size, order …")
 ]
+Dataset = Annotated[
+    str | None, typer.Option("--dataset", metavar="PLACE", help="Labelled samples: .npz with x and y, class folders.")
+]
+Metric = Annotated[
+    str, typer.Option("--metric", metavar="METRIC", help="top1, miou, cosine, or MODULE.py:FUNCTION, on --dataset.")
+]
 Ci = Annotated[bool, typer.Option("--ci", envvar="CI", help="Read timing caches and change none.")]
 Seed = Annotated[int, typer.Option(help="Seed of the inputs.")]
 Samples = Annotated[int, typer.Option(min=1, max=100_000, help="How many seeded samples.")]
@@ -74,6 +81,7 @@ Via = Annotated[
 ]
 Opset = Annotated[str, typer.Option("--opset", metavar="N", help="Write this ONNX opset.", show_default=False)]
 Layout = Annotated[str, typer.Option("--layout", metavar="nchw", help="Channels first, if NHWC.", show_default=False)]
+Planned = Annotated[bool, typer.Option("--plan", help="Show what would be done, and do nothing.")]
 Record = Annotated[bool, typer.Option("--record", help="Keep what was observed as evidence for later solves.")]
 
 
@@ -102,6 +110,7 @@ def run(
         from envctl.workflow.ask import Ask
 
         said = [*filter(None, pinned.values()), *pin, *(["--refresh-lock"] if refresh_lock else [])]
+        said += [f"--provider {provider}"] if provider else []
         locked = _locked(lock, target, said)
         engine, pins = (locked.request.engine, ()) if locked else engine_and_pins(pinned, pin)
         environment: dict[str, Any] = {
@@ -149,6 +158,8 @@ def convert(
     allow_fallback: Fallback = False,
     calibration: Calibration = None,
     preprocess: Preprocess = "",
+    dataset: Dataset = None,
+    metric: Metric = "",
     reference: Reference = None,
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Compare with the reference.")] = True,
     atol: Atol = None,
@@ -161,6 +172,7 @@ def convert(
     force: Annotated[bool, typer.Option("--force", help="Overwrite files envctl did not make.")] = False,
     keep: Keep = False,
     record: Record = False,
+    plan: Planned = False,
     as_json: options.Json = False,
 ) -> None:
     """Convert MODEL, compare it with the reference, and write it with its sidecar when it passed."""
@@ -189,6 +201,7 @@ def infer(
     timeout: Timeout = 1800,
     keep: Keep = False,
     record: Record = False,
+    plan: Planned = False,
     as_json: options.Json = False,
 ) -> None:
     """Run MODEL on inputs, and write the outputs with -o."""
@@ -210,6 +223,8 @@ def verify(
     allow_fallback: Fallback = False,
     calibration: Calibration = None,
     preprocess: Preprocess = "",
+    dataset: Dataset = None,
+    metric: Metric = "",
     reference: Reference = None,
     atol: Atol = None,
     cosine: Cosine = None,
@@ -219,6 +234,7 @@ def verify(
     timeout: Timeout = 1800,
     keep: Keep = False,
     record: Record = False,
+    plan: Planned = False,
     as_json: options.Json = False,
 ) -> None:
     """Convert MODEL and compare it with the reference; nothing is written."""
@@ -238,7 +254,7 @@ def execute(ctx: typer.Context, arguments: Annotated[list[str], typer.Argument()
 
 PLAIN = (
     "model", "seed", "samples", "atol", "cosine", "top1", "threads", "keep", "record", "calibration", "preprocess",
-    "allow_fallback",
+    "dataset", "metric", "allow_fallback",
 )  # fmt: skip
 
 
@@ -255,6 +271,9 @@ def _finish(make: Callable[..., Ask], task: Task, chosen: dict[str, Any], as_jso
         probes = start_probes()  # they run while the rest is being imported
         raw = chosen.pop("raw")
         ask = read(make(task, **chosen), raw)
+        if raw["plan"]:
+            _show(ask, probes, screen)
+            return
         from envctl.workflow.outcome import as_data
         from envctl.workflow.run import run as perform
 
@@ -267,6 +286,19 @@ def _finish(make: Callable[..., Ask], task: Task, chosen: dict[str, Any], as_jso
 
             print_outcome(outcome)
     raise typer.Exit(outcome.exit_code)
+
+
+def _show(ask: Ask, probes: Probes, screen: Screen) -> None:
+    from envctl.workflow.preview import as_data, preview
+
+    found = preview(ask, probes)
+    screen.quiet()
+    if screen.as_json:
+        screen.print_json(as_data(found))
+        return
+    from envctl.cli.plan import print_preview
+
+    print_preview(found)
 
 
 def read(ask: Ask, raw: dict[str, Any]) -> Ask:

@@ -71,9 +71,10 @@ def nearest(search: Search, tensor: str) -> list[str]:
 
 def _judged(tensor: str, before: float, after: float, own: float | None, scale: Scale) -> Finding | None:
     told = {"tensor": tensor, "before": before, "after": after, "alone": own}
-    if own is None or (own >= scale.noise and own >= OWN * after):
+    clean = before <= CLEAN * after and after > scale.noise
+    if (own is None and clean) or (own is not None and own >= scale.noise and own >= OWN * after):
         return Finding(kind="node", **told)  # type: ignore[arg-type]
-    return Finding(kind="company", **told) if before <= CLEAN * after and after > scale.noise else None  # type: ignore[arg-type]
+    return Finding(kind="company", **told) if clean else None  # type: ignore[arg-type]
 
 
 def _steepest(search: Search) -> Finding:

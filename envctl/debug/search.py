@@ -54,12 +54,12 @@ class Search:
         or nothing parts."""
         bad = self._earliest(self.flow.ends, limit)
         while bad:
+            bad = self._earliest(self.flow.upstream(bad), limit) or bad
             unknown = self._unknown(bad, limit)
             if not unknown:
                 return bad
             if not self.measure(self.chunk(unknown)):
                 return None
-            bad = self._earliest(self.flow.upstream(bad), limit) or bad
         return None
 
     def _earliest(self, tensors: Sequence[str], limit: float) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,10 +95,20 @@ def cut(
         body += _as_it_was(STORED, graph.stored[name])
     body += [bytes_field(INPUT, _value_info(name, value)) for name, value in feeds.items()]
     body += [bytes_field(OUTPUT, _value_info(name, value)) for name, value in outputs.items()]
+    body += [] if read & set(graph.stored) else _something_stored()
     with mapped(graph.path) as data:
         _write(target, data, body)
     _bring(graph.path, target, external)
     return target
+
+
+def _something_stored() -> list[Piece]:
+    """A stored number that becomes an output: engines that write weights to a file would write an empty one."""
+    name, out = bytes_field(8, b"envctl_stored"), b"envctl_stored_out"
+    stored = number_field(1, 1) + number_field(2, NUMBERS["float32"]) + name + bytes_field(9, struct.pack("<f", 1.0))
+    node = bytes_field(1, b"envctl_stored") + bytes_field(2, out) + bytes_field(4, b"Identity")
+    told = _value_info(out.decode(), Value(dtype="float32", shape=(1,)))
+    return [bytes_field(NODE, node), bytes_field(STORED, stored), bytes_field(OUTPUT, told)]
 
 
 def part(graph: OnnxGraph, feeds: frozenset[str], outputs: Iterable[str]) -> set[int]:

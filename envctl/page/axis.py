@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import ceil, floor, log10
 
 FULL = 100.0
+FIFTHS = tuple(step / 5 for step in range(5, 50))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,9 +41,9 @@ def decades(values: Iterable[float], *, start: float, end: float) -> Axis:
 
 
 def round_values(axis: Axis, most: int = 7) -> list[float]:
-    """1, 2 and 5 times the powers of ten that lie on the axis; fewer of them where they would be too many."""
+    """Round figures that lie on the axis: as many as there may be, in steps that the eye knows."""
     powers = range(floor(log10(axis.low)), ceil(log10(axis.high)) + 1)
-    for steps in ((1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 5), (1, 3), (1,)):
+    for steps in (FIFTHS, (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 5), (1, 3), (1,)):
         found = [step * 10.0**power for power in powers for step in steps]
         inside = [float(f"{value:.3g}") for value in found if axis.low <= value <= axis.high]
         if len(inside) <= most:

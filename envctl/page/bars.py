@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from envctl.page.figures import digits, seconds, size
+from envctl.page.figures import rate, seconds, size
 from envctl.page.rows import Row
 
 Figure = Callable[[Row], "float | None"]
@@ -35,7 +35,7 @@ def panels(rows: tuple[Row, ...]) -> tuple[Panel, ...]:
     """A panel for each figure that any cell has."""
     found = (
         _panel(rows, "Memory of the process", ("steady", "more at its peak"), _steady, lambda row: row.memory, size),
-        _panel(rows, "Throughput", ("", ""), lambda row: row.throughput, lambda row: row.throughput, _rate),
+        _panel(rows, "Throughput", ("", ""), lambda row: row.throughput, lambda row: row.throughput, rate),
         _panel(rows, "Time to load", ("import", "model"), _imported, lambda row: row.load, seconds),
         _panel(rows, "Artifact on disk", ("", ""), lambda row: row.size, lambda row: row.size, size),
         _panel(rows, "Environment on disk", ("", ""), _environment, _environment, size),
@@ -74,7 +74,3 @@ def _panel(
 
 def _share(value: float, longest: float) -> float:
     return round(value / longest * 100, 2)
-
-
-def _rate(value: float) -> str:
-    return f"{digits(value)} /s"

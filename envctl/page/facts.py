@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from envctl.bench.document import Cell, Document, Latency, Throughput
+from envctl.bench.document import Cell, Document, Latency, TaskMetric, Throughput
 from envctl.page.figures import digits, seconds, size
 from envctl.page.rows import Row, printable
 
@@ -62,9 +62,18 @@ def cell_facts(row: Row) -> list[Fact]:
         ("ran", pairs(asdict(cell.ran)) if cell.ran else "nothing"),
         ("load put on it", f"batch {cell.batch}, threads {cell.threads or 'its own choice'}, copies {cell.colocate}"),
     ]
+    facts += [(f"{printable(cell.task.metric)} on labels", task_words(cell.task))] if cell.task else []
     facts += _times(cell.latency) if cell.latency else []
     facts += _throughput(cell.throughput) if cell.throughput else []
     return [*facts, *_resources(row), *(("note", printable(text)) for text in cell.notes)]
+
+
+def task_words(task: TaskMetric) -> str:
+    """A task's metric of both, and how sure the drop is."""
+    return (
+        f"reference {task.reference:.4f}, target {task.target:.4f}, drop {task.drop:+.4f} (95 % between "
+        f"{task.low:+.4f} and {task.high:+.4f}; {task.samples} samples; {printable(task.method)})"
+    )
 
 
 def _times(latency: Latency) -> list[Fact]:
@@ -118,7 +127,8 @@ def _why(because: str) -> str:
 
 def pairs(given: dict[str, Any]) -> str:
     """Names and values that are known, in a line."""
-    return ", ".join(f"{printable(name)} {words(value)}" for name, value in given.items() if value is not None)
+    known = ((name, value) for name, value in given.items() if value not in (None, ""))
+    return ", ".join(f"{printable(name)} {words(value)}" for name, value in known)
 
 
 def share(value: float | None) -> str:

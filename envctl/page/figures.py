@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor, isfinite, log10
 
-from envctl.page.rows import Row
+from envctl.page.rows import Row, printable
 
 MISSING = "–"
 MIB = 1 << 20
@@ -40,7 +40,18 @@ COLUMNS = (
     Column(key="size", title="size", unit="MiB", value=lambda row: row.size, factor=1 / MIB),
     Column(key="error", title="error", unit="× scale", value=lambda row: row.error),
 )
+DROP = Column(key="drop", title="drop", unit="", value=lambda row: row.drop)  # of a task's metric, where one was taken
 BY_KEY = {column.key: column for column in COLUMNS}
+
+
+def columns(rows: Iterable[Row]) -> tuple[Column, ...]:
+    """The columns that a report on these cells has: throughput where it was searched for, the drop of a task's metric
+    where one was taken."""
+    found = list(rows)
+    timed = any(row.throughput is not None for row in found) or not any(row.latency is not None for row in found)
+    kept = tuple(column for column in COLUMNS if timed or column.key != "throughput")
+    metrics = sorted({row.cell.task.metric for row in found if row.cell.task})
+    return (*kept, replace(DROP, unit=printable(metrics[0].rpartition(":")[2])[:8])) if metrics else kept
 
 
 def aligned(values: Iterable[float | None]) -> list[str]:
@@ -65,6 +76,8 @@ def shown(column: Column, rows: Iterable[Row]) -> list[str]:
     values = [column.value(row) for row in rows]
     if column.key == "error":
         return [error_text(value) for value in values]
+    if column.key == "drop":
+        return [MISSING if value is None else f"{value:+.4f}" for value in values]
     return aligned(None if value is None else value * column.factor for value in values)
 
 
@@ -98,6 +111,11 @@ def size(value: float | None) -> str:
         if value >= factor:
             return f"{digits(value / factor)} {unit}"
     return f"{value:.0f} B"
+
+
+def rate(value: float) -> str:
+    """A throughput with its unit."""
+    return f"{digits(value)} /s"
 
 
 def digits(value: float) -> str:

@@ -8,6 +8,7 @@ from typing import Literal
 
 LETTER, LINE, AWAY, HALF = 6.6, 15.0, 12.0, 8.0  # pixels: a letter, a line, from the point's middle, its own half
 Box = tuple[float, float, float, float]
+Named = tuple[float, float, tuple[str, ...]]  # a point, and what it may be called, the best first
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,18 +21,19 @@ class Label:
     anchor: Literal["start", "middle", "end"] = "start"
 
 
-def place(points: Sequence[tuple[float, float, str]], lines: Iterable[Box], width: float, height: float) -> list[Label]:
-    """A label for each (x, y, text) of a drawing of that size with such lines (all in percent): the first free place
-    of eight, or none."""
+def place(points: Sequence[Named], lines: Iterable[Box], width: float, height: float) -> list[Label]:
+    """A label for each point of a drawing of that size with such lines (all in percent): the first text for which one
+    of eight places is free, or none."""
     middles = [(x / 100 * width, y / 100 * height) for x, y, _ in points]
     taken: list[Box] = [(x - HALF, y - HALF, x + HALF, y + HALF) for x, y in middles]
     for x1, y1, x2, y2 in lines:
         left, right, high, low = min(x1, x2), max(x1, x2), min(y1, y2), max(y1, y2)
         taken.append((left / 100 * width - 1, high / 100 * height - 1, right / 100 * width + 1, low / 100 * height + 1))
     made = []
-    for index, ((x, y), (_, _, text)) in enumerate(zip(middles, points, strict=True)):
+    for index, ((x, y), (_, _, texts)) in enumerate(zip(middles, points, strict=True)):
         others = taken[:index] + taken[index + 1 :]
-        label, box = _first_free(text, x, y, others, (0, 0, width, height))
+        tried = (_first_free(text, x, y, others, (0, 0, width, height)) for text in texts)
+        label, box = next((found for found in tried if found[1]), (Label(text=""), None))
         made.append(label)
         if box:
             taken.append(box)

@@ -7,17 +7,18 @@ import io
 import re
 from typing import Any
 
-from envctl.bench.document import Document
-from envctl.page.figures import COLUMNS, MISSING, best, shown
+from envctl.bench.document import Document, TaskMetric
+from envctl.page.figures import MISSING, best, columns, shown
 from envctl.page.rows import Row, Sort, ordered, printable, rows
 
 MEASURES = (
     "latency_s", "p90_s", "p99_s", "cv", "stable", "throughput_per_s", "import_s", "load_s", "first_s", "peak_bytes",
     "steady_bytes", "artifact_bytes", "environment_bytes", "error_of_scale",
 )  # fmt: skip
+METRIC = ("metric", "metric_samples", "metric_reference", "metric_target", "metric_drop", "drop_low", "drop_high")
 FIELDS = (
     "id", "engine", "version", "precision_asked", "precision", "device", "batch", "threads", "colocate", "status",
-    *MEASURES, "reason", "lock", "command",
+    *MEASURES, *METRIC, "reason", "lock", "command",
 )  # fmt: skip
 ENDS = {True: "true", False: "false", None: ""}
 FORMULA = ("=", "+", "-", "@")  # what a spreadsheet would compute
@@ -36,12 +37,17 @@ def csv(document: Document) -> str:
 
 def _fields(row: Row) -> dict[str, Any]:
     cell = row.cell
-    return _figures(row) | {
+    return _figures(row) | _metric(cell.task) | {
         "id": cell.id, "engine": cell.engine, "version": cell.version, "precision_asked": cell.asked.precision,
         "precision": cell.ran and cell.ran.precision, "device": cell.ran and cell.ran.device, "batch": cell.batch,
         "threads": cell.threads, "colocate": cell.colocate, "status": cell.status,
         "reason": cell.reason and cell.reason.what, "lock": cell.lock, "command": cell.command,
     }  # fmt: skip
+
+
+def _metric(task: TaskMetric | None) -> dict[str, Any]:
+    figures = (task.metric, task.samples, task.reference, task.target, task.drop, task.low, task.high) if task else ()
+    return dict(zip(METRIC, figures, strict=True)) if figures else dict.fromkeys(METRIC)
 
 
 def _figures(row: Row) -> dict[str, Any]:
@@ -73,8 +79,8 @@ def markdown(document: Document, sort: Sort = "latency") -> str:
     found = ordered(rows(document), sort)
     model = _escaped(printable(document.model.path))
     lines = [f"### {model} on {_escaped(printable(document.host.cpu or 'an unknown CPU'))}", ""]
-    heads = ["", "engine", "precision", *(f"{column.heading} ({column.unit})" for column in COLUMNS)]
-    lines += [_line(heads), _line(["---", "---", "---", *(["---:"] * len(COLUMNS))])]
+    heads = ["", "engine", "precision", *(f"{column.heading} ({column.unit})" for column in columns(found))]
+    lines += [_line(heads), _line(["---", "---", "---", *(["---:"] * len(columns(found)))])]
     lines += [_line(cells) for cells in _table(found)]
     failing = [row for row in found if not row.passed]
     lines += ["", *map(_reason, failing)] if failing else []
@@ -83,8 +89,8 @@ def markdown(document: Document, sort: Sort = "latency") -> str:
 
 
 def _table(found: tuple[Row, ...]) -> list[list[str]]:
-    texts = [shown(column, found) for column in COLUMNS]
-    firsts = [best(found, column) for column in COLUMNS]
+    texts = [shown(column, found) for column in columns(found)]
+    firsts = [best(found, column) for column in columns(found)]
     lines = []
     for index, row in enumerate(found):
         figures = [f"**{text[index]}**" if row.number in first else text[index]

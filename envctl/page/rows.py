@@ -72,6 +72,11 @@ class Row:
         return self.cell.load.import_s + self.cell.load.load_s if self.cell.load else None
 
     @property
+    def drop(self) -> float | None:
+        """What the target loses of the reference's metric on labelled samples."""
+        return self.cell.task.drop if self.cell.task else None
+
+    @property
     def error(self) -> float | None:
         """The largest error of any output in units of its scale; None: not compared."""
         return worst_error(self.cell)

@@ -101,8 +101,12 @@ def _marks(
     """The marks with their labels; the front's are placed first, as they matter most."""
     order = sorted(rows, key=lambda row: (row.number not in on_front, not row.passed, row.number))
     points = [places[row.number] for row in order]
-    wide = place([(*point, row.short) for point, row in zip(points, order, strict=True)], lines, WIDE, HEIGHT)
-    narrow = place([(*point, str(row.number)) for point, row in zip(points, order, strict=True)], lines, NARROW, HEIGHT)
+    wide = place(
+        [(*point, (row.short, str(row.number))) for point, row in zip(points, order, strict=True)], lines, WIDE, HEIGHT
+    )
+    narrow = place(
+        [(*point, (str(row.number),)) for point, row in zip(points, order, strict=True)], lines, NARROW, HEIGHT
+    )
     return tuple(
         Mark(
             row=row,

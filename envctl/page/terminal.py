@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from envctl.bench.document import Document
-from envctl.page.figures import COLUMNS, best, shown
+from envctl.page.figures import best, columns, shown
 from envctl.page.rows import Row, Sort, ordered, printable, rows
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def _table(found: tuple[Row, ...], sort: Sort) -> Table:
     made = Table(box=SIMPLE_HEAD, width=WIDTH, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     made.add_column("#", justify="right", width=3)
     made.add_column("cell", ratio=1, overflow="fold")
-    for column in COLUMNS:
+    for column in columns(found):
         arrow = (" ↑" if column.up else " ↓") if column.key == sort else ""
         made.add_column(f"{column.title}{arrow}\n{column.unit}", justify="right", no_wrap=True)
     for cells in _cells(found):
@@ -45,8 +45,8 @@ def _table(found: tuple[Row, ...], sort: Sort) -> Table:
 def _cells(found: tuple[Row, ...]) -> list[list[Text]]:
     from rich.text import Text
 
-    texts = [shown(column, found) for column in COLUMNS]
-    firsts = [best(found, column) for column in COLUMNS]
+    texts = [shown(column, found) for column in columns(found)]
+    firsts = [best(found, column) for column in columns(found)]
     lines = []
     for index, row in enumerate(found):
         mark = MARK.get(row.cell.status, "!")

@@ -11,12 +11,17 @@ from typing import Any
 from envctl.bench.document import Document
 from envctl.page import bars, heat, scatter, spread
 from envctl.page.facts import cell_facts, host_facts, limits, setting_facts
-from envctl.page.figures import BY_KEY, COLUMNS, best, error_text, seconds, shown, size
+from envctl.page.figures import BY_KEY, Column, best, columns, error_text, rate, seconds, shown, size
 from envctl.page.rows import Row, ordered, printable, rows
 
 HERE = Path(__file__).parent
 SHAPES = ("circle", "square", "triangle", "diamond", "down", "hexagon", "cross", "bar")
-CROWNS = (("latency", "Fastest"), ("throughput", "Most throughput"), ("memory", "Least memory"), ("size", "Smallest"))
+CROWNS = (
+    ("latency", "Fastest"),
+    ("throughput", "Most throughput"),
+    ("memory", "Least memory"),
+    ("size", "Smallest artifact"),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,9 +55,11 @@ def _content(document: Document, found: tuple[Row, ...]) -> dict[str, Any]:
         "failing": [row for row in found if not row.passed],
         "rows": found,
         "statuses": _counted(found),
-        "columns": COLUMNS,
-        "texts": {column.key: dict(zip(_numbers(found), shown(column, found), strict=True)) for column in COLUMNS},
-        "best": {column.key: best(found, column) for column in COLUMNS},
+        "columns": columns(found),
+        "texts": {
+            column.key: dict(zip(_numbers(found), shown(column, found), strict=True)) for column in columns(found)
+        },
+        "best": {column.key: best(found, column) for column in columns(found)},
         "crowns": _crowns(found),
         "crown_group": _title(min(_keys(found))) if len(groups) > 1 else "",
         "shapes": shapes,
@@ -103,22 +110,20 @@ def _counted(found: tuple[Row, ...]) -> list[tuple[str, int]]:
 
 
 def _crowns(found: tuple[Row, ...]) -> list[Crown]:
-    """The winners among cells that passed, at the smallest load."""
+    """The winners among cells that passed, at the smallest load; where all of several are alike there is none."""
     first = min(_keys(found), default=None)
-    words = {"latency": seconds, "memory": size, "size": size}
-    made = []
-    for key, title in CROWNS:
-        column = BY_KEY[key]
-        known = [
-            (value, row)
-            for row in found
-            if row.passed and row.group == first and (value := column.value(row)) is not None
-        ]
-        if known:
-            value, row = min(known, key=lambda pair: (-pair[0] if column.up else pair[0], pair[1].number))
-            text = words[key](value) if key in words else f"{value:,.0f} /s"
-            made.append(Crown(title=title, text=text, row=row))
-    return made
+    able = [row for row in found if row.passed and row.group == first]
+    return [crown for key, title in CROWNS if (crown := _crown(BY_KEY[key], title, able))]
+
+
+def _crown(column: Column, title: str, able: list[Row]) -> Crown | None:
+    known = [(value, row) for row in able if (value := column.value(row)) is not None]
+    if not known or (len(known) > 1 and len({value for value, _ in known}) == 1):
+        return None
+    value, row = min(known, key=lambda pair: (-pair[0] if column.up else pair[0], pair[1].number))
+    words = {"latency": seconds, "throughput": rate}.get(column.key, size)
+    shaky = column.key == "latency" and not row.stable
+    return Crown(title=title, text=f"{'~' if shaky else ''}{words(value)}", row=row)
 
 
 def _digest(text: str) -> str:

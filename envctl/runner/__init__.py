@@ -41,11 +41,15 @@ class Runner(Protocol):
         """The environment of a lock in the form this runner needs, found or made. A container stands on `base`; None:
         on the newest that is here of its Python."""
 
+    def has(self, lock: Lock) -> bool | None:
+        """Whether the environment of a lock is there; None where that is not told without making it."""
+
     def run(self, job: Job, environment: Environment) -> Result:
         """Do a job to its end: also death and time-out are results."""
 
-    def command(self, arguments: list[str], environment: Environment) -> int:
-        """Run a program of the user's choice inside the environment, in the current folder; its exit code."""
+    def command(self, arguments: list[str], environment: Environment, device: str) -> int:
+        """Run a program of the user's choice inside the environment, in the current folder; its exit code. With the
+        device "cuda" it gets the GPUs."""
 
     def stop(self) -> None:
         """Kill what is running, and whatever is started from now on."""

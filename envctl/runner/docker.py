@@ -21,7 +21,7 @@ from envctl.job import Job, Result
 from envctl.lock import Lock
 from envctl.oci import PREFIX
 from envctl.runner import VARIABLES, WORKER
-from envctl.runner.gpu_request import device_request
+from envctl.runner.gpu_request import as_flags, device_request
 from envctl.runner.outcome import outcome, write_reproduce
 from envctl.spec import Base, base_for, bases
 
@@ -94,6 +94,9 @@ class DockerRunner:
                 self.given[made.folder] = given_to_docker(base, say)
         return made
 
+    def has(self, lock: Lock) -> bool | None:
+        return None
+
     def _base_in_docker(self, base: Base, say: Callable[[str], None]) -> BaseImage:
         """The base that is here; the daemon has it afterwards, without being asked to save what the store has."""
         from envctl.image import here, in_docker
@@ -113,10 +116,9 @@ class DockerRunner:
         inside = [f"{PREFIX}/bin/python", "-I", "/opt/worker", "/job", source, "--contained"]
         _check_readable(job)
         mounts = _mounts(job, environment)
-        write_reproduce(job, _as_command(image, inside, mounts, job), {})
-        options = _shut_in(job, mounts)
-        if job.options.get("device") == "cuda":
-            options["device_requests"] = [device_request(self.client.info())]
+        gpus = self._gpus(job.options.get("device"))
+        write_reproduce(job, _as_command(image, inside, mounts, job, gpus), {})
+        options = _shut_in(job, mounts) | {"device_requests": gpus}
         name = f"envctl-{os.urandom(8).hex()}"
         self.running.add(name)
         try:
@@ -128,6 +130,10 @@ class DockerRunner:
         finally:
             self.running.discard(name)
             self._remove(name)
+
+    def _gpus(self, device: object) -> list[Any]:
+        """What a container is given beside its files; raises `HostLacks` where it needs a GPU and cannot have one."""
+        return [device_request(self.client.info())] if device == "cuda" else []
 
     def _image(self, environment: Environment) -> str:
         """The image to start: the environment's own, else the base that it is mounted into."""
@@ -163,7 +169,7 @@ class DockerRunner:
         _keep_log(job, container)
         return outcome(job, code, timed_out=False, killed_for_memory=container.attrs["State"]["OOMKilled"])
 
-    def command(self, arguments: list[str], environment: Environment) -> int:
+    def command(self, arguments: list[str], environment: Environment, device: str) -> int:
         """Through the docker program, which handles terminals; the current folder is writable, the network is off."""
         docker = shutil.which("docker")
         if docker is None:
@@ -172,6 +178,7 @@ class DockerRunner:
         flags = ["--rm", "--init", "-i", "--network", "none", "--read-only", "--tmpfs", "/tmp"]
         flags += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user", user]
         flags += ["--workdir", here, "-v", f"{here}:{here}"] + (["-t"] if os.isatty(0) and os.isatty(1) else [])
+        flags += [flag for each in self._gpus(device) for flag in as_flags(each)]
         flags += ["-e", f"PATH={PREFIX}/bin:/usr/bin:/bin", "-e", "HOME=/tmp"]
         flags += [part for host, target in _environment_mounts(environment) for part in ("-v", f"{host}:{target}:ro")]
         name = f"envctl-{os.urandom(8).hex()}"
@@ -271,12 +278,13 @@ def _shut_in(job: Job, mounts: list[tuple[str, str]]) -> dict[str, Any]:
     }
 
 
-def _as_command(image: str, inside: list[str], mounts: list[tuple[str, str]], job: Job) -> list[str]:
+def _as_command(image: str, inside: list[str], mounts: list[tuple[str, str]], job: Job, gpus: list[Any]) -> list[str]:
     """The same container as a command line, for reproduce.sh."""
     flags = ["--init", "--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
     flags += [f"--user={_user()}", f"--memory={job.limits.memory}", f"--memory-swap={job.limits.memory}"]
     flags += [f"--pids-limit={job.limits.processes}", "--workdir=/job", f"--volume={job.folder}:/job"]
     flags += [f"--env={name}={value}" for name, value in VARIABLES.items()]
+    flags += [flag for each in gpus for flag in as_flags(each)]
     flags += [f"--volume={here}:{target}:ro" for here, target in mounts]
     return ["docker", "run", "--rm", *flags, image, *inside]
 

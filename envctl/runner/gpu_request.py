@@ -29,6 +29,11 @@ def device_request(info: dict[str, Any]) -> Any:
     raise HostLacks("Docker here cannot give a container the GPU", because=because, do=do)
 
 
+def as_flags(request: Any) -> list[str]:
+    """The same request as options of the docker program."""
+    return ["--device", ALL] if request["Driver"] == "cdi" else ["--gpus", "all"]
+
+
 def _tells_of_gpus(path: Path) -> bool:
     try:
         return path.suffix in (".json", ".yaml") and "nvidia.com/gpu" in path.read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from envctl.aliases import Indexes
-from envctl.environment import Environment, find_or_make, interpreter_for
+from envctl.environment import Environment, find_or_make, interpreter_for, is_made
 from envctl.errors import CannotStart, Reason
 from envctl.host import interpreters
 from envctl.job import Job, Result
@@ -54,6 +54,9 @@ class LocalRunner:
         interpreter = interpreter_for(lock.python, interpreters())
         return find_or_make(lock, interpreter, indexes, offline=offline, say=say)
 
+    def has(self, lock: Lock) -> bool | None:
+        return is_made(lock, interpreter_for(lock.python, interpreters()))
+
     def run(self, job: Job, environment: Environment) -> Result:
         command = [str(environment.python), "-I", str(WORKER), str(job.folder), str(job.source)]
         variables = CLEAN | {name: os.environ[name] for name in KEPT if name in os.environ}
@@ -77,7 +80,7 @@ class LocalRunner:
             self.running.discard(process)
         return outcome(job, process.returncode, timed_out=timed_out)
 
-    def command(self, arguments: list[str], environment: Environment) -> int:
+    def command(self, arguments: list[str], environment: Environment, device: str) -> int:
         scripts = str(environment.python.parent)
         variables = {**os.environ, "VIRTUAL_ENV": str(environment.folder / "venv")}
         variables["PATH"] = os.pathsep.join([scripts, os.environ.get("PATH", os.defpath)])

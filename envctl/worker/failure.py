@@ -7,6 +7,7 @@ OUT_OF_MEMORY_WORDS = (
     "bad allocation",
     "failed to allocate",
     "can't alloc",  # OpenVINO's CPU plugin
+    "could not allocate",  # protobuf, on bytes
 )
 
 

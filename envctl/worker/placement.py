@@ -61,6 +61,11 @@ def layers(nodes):
     return dict(said, int8_layers=str(len(low))) if low or "DequantizeLinear" in ops else said
 
 
+def float16_kernels(nodes):
+    """How many kernels give float16: where a CPU has none, the weights are cast and float32 is computed."""
+    return str(len({node for _, op, node, kinds in nodes if "float16" in kinds and op != "Cast"}))
+
+
 def libraries():
     """The CUDA libraries that this process has loaded, which must come from its environment: where one is missing
     there, the loader takes another of the same name from anywhere (seen with cuDNN taken out: docs/gpu.md)."""

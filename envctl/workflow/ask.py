@@ -25,9 +25,10 @@ class Ask:
     read passes its framework's environment: `via` are pins of that, `through` is the format to pass ("": whichever
     leads to the engine), `opset` what shall be written ("": the highest that both know), `layout` "nchw" for channels
     first. `ranges` are the least, usual and largest shapes of inputs; the usual one stands in `shapes` too.
-    `calibration` is a place of samples (envctl/samples.py), `preprocess` what images there go through. `keep_layers`
-    are nodes that stay in float32 where a precision is written into the graph's types. With `ci` nothing that a later
-    run would build upon is changed. `provider` is another way to execute than the engine's own.
+    `calibration` is a place of samples (envctl/samples.py), `preprocess` what images there go through, `dataset` one
+    of labelled samples, on which `metric` is taken. `keep_layers` are nodes that stay in float32 where a precision is
+    written into the graph's types. With `ci` nothing that a later run would build upon is changed. `provider` is
+    another way to execute than the engine's own.
     """
 
     task: Task
@@ -45,6 +46,8 @@ class Ask:
     ranges: dict[str, tuple[Sizes, Sizes, Sizes]] = field(default_factory=dict)
     calibration: str | None = None
     preprocess: str = ""
+    dataset: str | None = None
+    metric: str = ""
     ci: bool = False
     gpu: str | None = None
     provider: str = ""

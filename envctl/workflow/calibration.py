@@ -30,7 +30,7 @@ def needed(ask: Ask, facts: ModelFacts) -> bool:
 def check(ask: Ask, facts: ModelFacts) -> None:
     """Raise before anything is made: int8 without samples, or samples without int8."""
     if not needed(ask, facts):
-        if ask.calibration or ask.preprocess:
+        if ask.calibration or (ask.preprocess and ask.dataset is None):
             raise BadInput("--calibration is for --precision int8 of a model that is not quantised yet")
         return
     if facts.precision() != "fp32":
@@ -76,7 +76,7 @@ def _notes(work: Work, found: Samples) -> list[str]:
     said = [f"calibrated on {found.count} samples of {found.said}"]
     if work.ask.task == "convert" and not work.ask.verify:
         return said
-    judged = make_feeds(work.ask, work.source, Outcome(task=work.ask.task))
+    judged = make_feeds(work.ask, work.source, Outcome(task=work.ask.task, dataset=work.outcome.dataset))
     shared, of_all = samples.shared(judged, found.arrays)
     if shared:
         said.append(

@@ -64,6 +64,7 @@ def verified(wish: Wish, judged: Judged, options: tuple[str, ...]) -> Cell:
         ran=ran if infer else None,
         reason=judged.reason,
         verdict=judged.verdict,
+        task=judged.work.outcome.metric,
         size=_size(judged, prepared),
         stack=_stack(prepared),
         lock=prepared.environment.lock.digest,

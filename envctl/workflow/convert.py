@@ -15,7 +15,7 @@ from envctl.job import Result
 from envctl.model import ModelFacts
 from envctl.tree import disk_errors
 from envctl.verify import compare, response, tolerance
-from envctl.workflow import building, deliver, route, steps
+from envctl.workflow import building, dataset, deliver, route, steps
 from envctl.workflow.ask import Listener
 from envctl.workflow.feeds import described, make_feeds
 from envctl.workflow.outcome import Layers
@@ -51,6 +51,8 @@ def perform(work: Work, listener: Listener) -> None:
 def _compare(work: Work, listener: Listener) -> None:
     """Both engines side by side on the same inputs, then the verdict."""
     listener.say(f"{work.target.plan.title} converts and runs; the reference runs beside it")
+    if work.ask.dataset:
+        work.outcome.dataset = dataset.load(work)
     with _timed(work, "workers"), side_by_side(work.runner) as pool:
         target, reference = _start_target(work, pool), _start_reference(work, pool)
         feeds = make_feeds(work.ask, work.source, work.outcome)
@@ -75,10 +77,22 @@ def _judge(work: Work, expected: dict[str, Array], answers: dict[str, Array], pr
     row = tolerance.ROWS[work.outcome.precision].overridden(work.ask.atol, work.ask.cosine, work.ask.top1)
     responded = response.responses(expected, count, probes)
     compared = {name: array[:count] for name, array in expected.items()}
-    verdict = compare.judge(compared, in_order(compared, answers), row, responded)
+    ordered = in_order(compared, answers)
+    verdict = compare.judge(compared, ordered, row, responded)
     work.outcome.verdict = verdict
     work.outcome.status = verdict.status
     work.outcome.note = "; ".join(verdict.reasons)
+    if work.outcome.dataset:
+        _measure(work, compared, ordered)
+
+
+def _measure(work: Work, expected: dict[str, Array], answers: dict[str, Array]) -> None:
+    """The task's metric, where the target's outputs have the shapes that it is taken on."""
+    if [array.shape for array in expected.values()] == [array.shape for array in answers.values()]:
+        named = dict(zip(expected, answers.values(), strict=True))
+        work.outcome.metric = dataset.measured(work, expected, named)
+    else:
+        work.outcome.notes.append(f"{work.ask.metric} was not taken: the target's outputs have other shapes")
 
 
 def in_order(reference: Mapping[str, Array], target: dict[str, Array]) -> dict[str, Array]:

@@ -8,24 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from envctl import host as host_module
-from envctl.debug.error import SCALES, error, worst_samples
-from envctl.debug.graph import Flow
+from envctl.debug.error import SCALES
 from envctl.debug.hunt import Finding, hunt, nearest
-from envctl.debug.search import Room, Search
+from envctl.debug.search import Search
 from envctl.errors import BadInput
-from envctl.model import ModelFacts, onnx_graph
-from envctl.model.onnx_graph import OnnxGraph
-from envctl.model.onnx_header import BITS
-from envctl.workflow import convert, debug_elsewhere, debug_layers, debug_told, route, run, steps
+from envctl.workflow import convert, debug_elsewhere, debug_layers, debug_told, route, run
 from envctl.workflow.ask import Ask, Listener
-from envctl.workflow.debug_bench import Bench
-from envctl.workflow.debug_elsewhere import THE_FILE, Elsewhere
+from envctl.workflow.debug_bench import Bench, array_of
+from envctl.workflow.debug_elsewhere import NOT_ENGINE, Elsewhere
 from envctl.workflow.debug_layers import Mixed
+from envctl.workflow.debug_setup import bench_of, flow_of, search_of
 from envctl.workflow.debug_told import Suspect
-from envctl.workflow.feeds import make_feeds
 from envctl.workflow.outcome import Outcome
 from envctl.workflow.source import read_source
-from envctl.workflow.task import reference_for
 from envctl.workflow.work import Work
 
 if TYPE_CHECKING:
@@ -33,10 +28,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
-Status = Literal["agrees", "refused", "node", "company", "gradual", "unfinished"]
-SAMPLES = 4  # that marked runs take: those which differ most
-MOST_RUNS = 12
-SHARE = 6  # of a plain run's peak memory is what the marked tensors of one run may take
+Status = Literal["agrees", "refused", "route", "node", "company", "gradual", "unfinished"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,7 +90,7 @@ def debug(
     told = found[0]
     if versions:
         told.elsewhere = debug_elsewhere.named(ask, versions, listener)
-    elif versions is None and told.status in ("node", "company") and not told.blamed.startswith(THE_FILE):
+    elif versions is None and told.status in ("node", "company") and not told.blamed.startswith(NOT_ENGINE):
         assert told.outcome.target
         told.elsewhere = debug_elsewhere.cheap(ask, told.outcome.target, listener)
     return told
@@ -118,11 +110,15 @@ def _diagnose(work: Work, listener: Listener, layers: Layers | None) -> Diagnosi
     if outcome.status in ("passed", "refused"):
         told.status = "agrees" if outcome.status == "passed" else "refused"
         return told
-    bench = _bench(work, listener)
+    bench, expected = bench_of(work, listener)
+    told.blamed = _route_parts(bench, expected)
+    if told.blamed:
+        told.status = "route"
+        return told
     if not bench.plain:
         told.status, told.notes = "gradual", ["the outputs differ by less than can be followed through the graph"]
         return told
-    search = _search(bench, work)
+    search = search_of(bench, work)
     scale = SCALES[outcome.precision]
     finding = hunt(search, scale, lambda tensor: _alone(bench, search, tensor))
     _tell(told, bench, search, finding)
@@ -135,94 +131,25 @@ def _diagnose(work: Work, listener: Listener, layers: Layers | None) -> Diagnosi
     return told
 
 
-def _bench(work: Work, listener: Listener) -> Bench:
-    """Both files, and the few samples that differ most."""
-    source, target = _files(work)
-    graph = onnx_graph.read_graph(source.path)
-    same = source.path == target.path
-    feeds, plain = _worst(work)
-    typed = "types" in work.outcome.results
-    return Bench(
-        work=replace(work, ask=replace(work.ask, precision=None)) if typed else work,
-        reference=_reference(work),
-        source=graph,
-        target=graph if same else onnx_graph.read_graph(target.path),
-        external={each.path: each.external for each in (source, target)},
-        feeds=feeds,
-        plain=plain,
-        listener=listener,
-        runs=1,
-    )
-
-
-def _reference(work: Work) -> Any:
-    assert work.outcome.reference
-    return work.outcome.reference
-
-
-def _files(work: Work) -> tuple[ModelFacts, ModelFacts]:
-    """The ONNX files that the reference runs and that the target's conversion takes."""
-    passed = route.passed(work).model
-    source = reference_for(work.ask, work.source) if work.source.format == "onnx" else passed
-    types = work.outcome.results.get("types")
-    return source, read_source(types.artifacts[0]) if types else passed
-
-
-def _worst(work: Work) -> tuple[dict[str, Array], dict[str, float]]:
-    """The inputs of the samples that differ most, and the errors of the outputs on them."""
-    feeds = make_feeds(work.ask, work.source, replace(work.outcome))
-    expected = steps.read_outputs(work.outcome.results["reference"])
-    answers = steps.read_outputs(work.outcome.results["infer"])
-    answers = convert.in_order(expected, answers)
-    count = len(next(iter(feeds.values())))
-    assert work.outcome.verdict
-    failing = {each.output for each in work.outcome.verdict.differences if each.fails}
-    both = zip(expected, answers.values(), strict=False)
-    pairs = {name: (expected[name][:count], answer) for name, answer in both if name in failing}
-    chosen = _chosen(pairs)
-    plain = {name: error(before[chosen], after[chosen]) for name, (before, after) in pairs.items() if chosen}
-    return {name: array[chosen] for name, array in feeds.items()}, {n: e for n, e in plain.items() if e > 0}
-
-
-def _chosen(pairs: Mapping[str, tuple[Array, Array]]) -> list[int]:
-    chosen: list[int] = []
-    for before, after in pairs.values():
-        chosen += [index for index in worst_samples(before, after, SAMPLES) if index not in chosen]
-    return sorted(chosen[:SAMPLES])
-
-
-def _search(bench: Bench, work: Work) -> Search:
-    """A search over all that both files make, but constants, with room for what a plain run's memory allows."""
-    flow = _flow(bench.source)
-    theirs = bench.target.makers()
-    constants = {name for node in bench.source.nodes if node.op == "Constant" for name in node.outputs}
-    passed_by = {*constants, *bench.source.outputs, *bench.target.outputs}
-    names = [name for name in flow.made_by if name in theirs and name not in passed_by]
-    bench.learn(names)
-    measurable = [name for name in names if name in bench.values and bench.values[name].dtype in BITS]
-    sizes = {name: bench.values[name].bytes for name in measurable}
-    unknown = max((size for size in sizes.values() if size), default=0)
-    room = Room(
-        sizes={name: size or unknown for name, size in sizes.items()},
-        bytes=min(result.peak_memory for result in _plain_runs(work).values()) // SHARE,
-        runs=MOST_RUNS - bench.runs,
-    )
-    search = Search(flow=flow, room=room, measurable=frozenset(measurable), probe=bench.measure)
-    search.errors.update(bench.plain)
-    return search
-
-
-def _plain_runs(work: Work) -> dict[str, Any]:
-    return {name: each for name, each in work.outcome.results.items() if name in ("reference", "infer")}
-
-
-def _flow(graph: OnnxGraph) -> Flow:
-    return Flow(nodes=[(node.inputs, node.outputs) for node in graph.nodes], ends=graph.outputs)
+def _route_parts(bench: Bench, expected: Mapping[str, Array]) -> str:
+    """Whether the step to ONNX is at fault: what ONNX Runtime makes of the file that came out. "" where it is not."""
+    route_ = bench.work.outcome.route
+    if route_ is None:
+        return ""
+    answers = bench.on_reference(bench.source, [])
+    pairs = [(name, array_of(answer)) for name, answer in zip(bench.source.outputs, answers, strict=False)]
+    turned = route.turn(dict(pairs), route.passed(bench.work).channels_first, route.TO_NHWC)
+    apart = {name: bench.apart(expected[name], turned[name]) for name in bench.plain if name in turned}
+    noise, share = SCALES[bench.work.outcome.precision].noise, debug_elsewhere.OWN_FAULT
+    if not any(each >= max(noise, share * bench.plain[name]) for name, each in apart.items()):
+        return ""
+    told = f"{bench.reference.plan.title} parts from the framework as well (error {max(apart.values()):.1e})"
+    return f"the step to ONNX ({route_.adapter}): {told}"
 
 
 def _alone(bench: Bench, search: Search, tensor: str) -> float | None:
     """Run what makes the tensor by itself: on the tensors that were measured next before it, or the model's inputs."""
-    flow = _flow(bench.target)
+    flow = flow_of(bench.target)
     if tensor not in flow.made_by or search.runs >= search.room.runs or tensor not in bench.kept:
         return None
     feeds = debug_told.feeds_of(bench.target, flow, tensor, set(bench.kept))
@@ -238,7 +165,7 @@ def _tell(told: Diagnosis, bench: Bench, search: Search, finding: Finding) -> No
     made, nodes = search.flow.made_by, bench.source.nodes
     order = sorted((name for name in search.errors if name in made), key=lambda name: made[name])
     told.growth = [(name, nodes[made[name]].op, search.errors[name]) for name in order]
-    if finding.tensor:
+    if finding.kind in ("node", "company"):
         told.suspects = debug_told.suspects(bench.source, bench.target, finding.tensor, nearest(search, finding.tensor))
     plain = {name: each.peak_memory for name, each in bench.work.outcome.results.items()}
     told.memory = {name: (peak, plain[name]) for name, peak in bench.peaks.items() if plain.get(name)}

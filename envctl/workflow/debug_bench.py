@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envctl import model
-from envctl.debug.error import error
+from envctl.debug.error import SCALES, error
 from envctl.debug.search import Probe
 from envctl.errors import JobFailed
 from envctl.job import Output, Result
@@ -56,6 +56,10 @@ class Bench:
     folders: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def apart(self, reference: Array, target: Array) -> float:
+        """The error of a tensor, as it counts in the precision that ran."""
+        return error(reference, target, whole=SCALES[self.work.outcome.precision].whole)
+
     def learn(self, names: Sequence[str]) -> None:
         """Ask the reference's engine for types and shapes of these tensors in both files; nothing is executed."""
         self.values = self._shapes(self.source, "source", names)
@@ -91,8 +95,8 @@ class Bench:
             return Probe(errors=None)
         own = len(self.source.outputs)
         pairs = zip((*self.source.outputs, *names), expected, _aligned(answers, self.target.outputs, own), strict=True)
-        apart = {name: error(array_of(before), array_of(after)) for name, before, after in pairs}
-        self.kept.update(zip(names, expected[own:], strict=True))
+        apart = {name: self.apart(array_of(before), array_of(after)) for name, before, after in pairs}
+        self.kept.update(zip((*self.source.outputs, *names), expected, strict=True))
         shown = any(apart[name] >= VANISHED * plain for name, plain in self.plain.items())
         return Probe(errors={name: apart[name] for name in names}, still_parts=shown)
 
@@ -139,7 +143,7 @@ class Bench:
         except JobFailed as failed:
             self.notes.append(f"what makes {tensor} could not be run alone: {failed.what}")
             return None
-        return error(array_of(self.kept[tensor]), array_of(answer))
+        return self.apart(array_of(self.kept[tensor]), array_of(answer))
 
     def _given(self, name: str) -> Array:
         """The reference's values of a tensor, in the type that the target's file has for it."""

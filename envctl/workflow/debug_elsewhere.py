@@ -13,7 +13,6 @@ from packaging.version import Version
 
 from envctl import host as host_module
 from envctl import matrix
-from envctl.debug.error import error
 from envctl.errors import EnvctlError
 from envctl.request import Pin
 from envctl.tree import cache_root
@@ -26,7 +25,7 @@ from envctl.workflow.plan import Plan
 from envctl.workflow.prepare import Prepared
 
 CHEAP = 2  # releases that are tried without being asked for
-THE_FILE = "the file"
+NOT_ENGINE = THE_FILE, THE_PRECISION = "the file", "the precision"
 OWN_FAULT = 0.3  # of the target's error: a file with which the reference's engine errs as much is wrong itself
 
 
@@ -106,12 +105,14 @@ def blamed(bench: Bench) -> str:
     if bench.target.path == bench.source.path:
         return ""
     title, name = bench.reference.plan.title, bench.target.path.name
+    typed = "types" in bench.work.outcome.results  # the file is envctl's own, in the precision that was asked for
     try:
         expected, answers = bench.on_reference(bench.source, []), bench.on_reference(bench.target, [])
     except EnvctlError as failed:
         return f"{title} could not run {name}: {failed.what}"
     pairs = zip(bench.source.outputs, expected, answers, strict=False)
-    apart = {output: error(array_of(before), array_of(after)) for output, before, after in pairs}
+    apart = {output: bench.apart(array_of(before), array_of(after)) for output, before, after in pairs}
     if any(apart[output] >= OWN_FAULT * plain for output, plain in bench.plain.items()):
-        return f"{THE_FILE}: {title} parts with {name} as well (error {max(apart.values()):.1e})"
+        culprit = THE_PRECISION if typed else THE_FILE
+        return f"{culprit}: {title} parts with {name} as well (error {max(apart.values()):.1e})"
     return f"the engine: {title} runs {name} as it does the original (error {max(apart.values()):.1e})"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from envctl.debug.graph import Flow
 from envctl.model.onnx_graph import Node, OnnxGraph
 from envctl.model.onnx_marks import part
-from envctl.model.protobuf import fields, message, text
+from envctl.model.protobuf import fields, message, numbers, text
 
 # what frameworks write beside a node: https://pytorch.org/docs/stable/onnx_dynamo.html (metadata_props)
 SCOPES = ("pkg.torch.onnx.name_scopes", "namespace", "pkg.torch.onnx.stack_trace")
@@ -61,9 +62,23 @@ def suspects(source: OnnxGraph, target: OnnxGraph, tensor: str, agree: Iterable[
     if target.path == source.path:
         return [_suspect(node, "") for node in mine]
     theirs = [target.nodes[index] for index in sorted(part(target, feeds, [tensor]))]
-    found = [(node, _differs(source, node, target, theirs)) for node in mine]
-    changed = [(node, how) for node, how in found if how] or found
-    return [_suspect(node, how) for node, how in changed]
+    twins = _twins(source, mine, target, theirs)
+    free = [other for index, other in enumerate(theirs) if index not in twins.values()]
+    changed = [(node, _differs(source, node, target, free)) for index, node in enumerate(mine) if index not in twins]
+    return [_suspect(node, how) for node, how in changed or [(node, "") for node in mine]]
+
+
+def _twins(source: OnnxGraph, mine: list[Node], target: OnnxGraph, theirs: list[Node]) -> dict[int, int]:
+    """Which nodes of the two files are alike, each used once; those that make the same tensor first."""
+    found: dict[int, int] = {}
+    for same_name in (True, False):
+        for here, node in enumerate(mine):
+            for there, other in enumerate(theirs):
+                taken = here in found or there in found.values()
+                named = not same_name or bool(set(node.outputs) & set(other.outputs))
+                if not taken and named and not list(_others(source, node, target, other)):
+                    found[here] = there
+    return found
 
 
 def _suspect(node: Node, differs: str) -> Suspect:
@@ -75,22 +90,18 @@ def layer(node: Node) -> str:
     for key in SCOPES:
         if said := node.metadata.get(key, ""):
             return said.splitlines()[0][:200]
-    name = node.name
+    # converters that put nodes together name them anew: what they read and make still has the old names
+    name = next((each for each in (node.name, *node.outputs, *node.inputs[1:]) if "/" in each), "")
     while found := WRAPPERS.match(name):
         name = name[found.end() :]
     return name.rsplit("/", 1)[0].lstrip("/") if "/" in name else ""
 
 
-def _differs(source: OnnxGraph, node: Node, target: OnnxGraph, theirs: list[Node]) -> str:
-    """How the target's file has this node: "" alike, else what is other there."""
-    twins = [each for each in theirs if set(each.outputs) & set(node.outputs)]
-    twins = twins or [each for each in theirs if each.op == node.op and each.name == node.name]
-    alike = [each for each in theirs if not list(_others(source, node, target, each))]
-    if alike:
-        return ""
-    if not twins:
-        return "the target's file has no such node"
-    return "; ".join(_others(source, node, target, twins[0]))
+def _differs(source: OnnxGraph, node: Node, target: OnnxGraph, free: list[Node]) -> str:
+    """What is other in the target's file, where `free` are the nodes that are like none of the source's."""
+    same = [each for each in free if set(each.outputs) & set(node.outputs)]
+    same = same or [each for each in free if each.op == node.op and each.name == node.name]
+    return "; ".join(_others(source, node, target, same[0])) if same else "the target's file has no such node"
 
 
 def _others(source: OnnxGraph, mine: Node, target: OnnxGraph, theirs: Node) -> Iterator[str]:
@@ -101,7 +112,7 @@ def _others(source: OnnxGraph, mine: Node, target: OnnxGraph, theirs: Node) -> I
     here, there = _attributes(mine), _attributes(theirs)
     for name in sorted(here.keys() | there.keys()):
         if here.get(name) != there.get(name):
-            yield f"attribute {name} is another"
+            yield f"attribute {name} is {_shown(there.get(name))} there, {_shown(here.get(name))} here"
     pairs = zip(mine.inputs, theirs.inputs, strict=False)
     for before, after in pairs:
         stored = source.stored.get(before), target.stored.get(after)
@@ -116,6 +127,21 @@ def _attributes(node: Node) -> dict[str, bytes]:
             name = next((text(v) for t, v in fields(message(value)) if t == 1), "")
             found[name] = bytes(message(value))
     return found
+
+
+def _shown(attribute: bytes | None) -> str:
+    """An attribute's value, where it is short and plain."""
+    if attribute is None:
+        return "left out"
+    whole: list[int] = []
+    for tag, value in fields(memoryview(attribute)):
+        if tag == 2 and not isinstance(value, int):
+            return f"{struct.unpack('<f', value)[0]:g}"
+        if tag == 4:
+            return text(value)[:40]
+        if tag in (3, 8):
+            whole += numbers(value)
+    return str(whole[0] if len(whole) == 1 else whole) if whole else "another value"
 
 
 def _content(tensor: memoryview | None) -> list[tuple[int, bytes | int]] | None:

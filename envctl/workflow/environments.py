@@ -3,16 +3,20 @@ that the model passes on its way. All are planned before any is made."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from envctl import matrix, routes
 from envctl.aliases import read_indexes
 from envctl.errors import NoStack
 from envctl.host import HostFacts
 from envctl.matrix import Matrix
 from envctl.model import ModelFacts
+from envctl.recipe import GraphTypes
 from envctl.request import Known
 from envctl.routes import Route
 from envctl.runner import Runner
-from envctl.workflow import samples
+from envctl.workflow import dataset, samples
 from envctl.workflow.ask import Ask, Listener
 from envctl.workflow.locked import plan_locked
 from envctl.workflow.outcome import Outcome
@@ -22,21 +26,46 @@ from envctl.workflow.route import passing, plan_route, with_opset, writable_opse
 from envctl.workflow.task import reference_for, will_compare
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plans:
+    """The stacks of a run: the target's, that of the framework on its `route`, and the reference's."""
+
+    target: Plan
+    route: Route | None = None
+    source: Plan | None = None
+    reference: Plan | None = None
+
+    @property
+    def tools(self) -> GraphTypes | None:
+        """What writes the precision into the graph, where a step before does."""
+        return self.target.tools
+
+    def by_role(self) -> Iterator[tuple[str, Plan]]:
+        """(role, plan) of those that there are, the target first."""
+        for role, plan in (("target", self.target), ("source", self.source), ("reference", self.reference)):
+            if plan:
+                yield role, plan
+
+
+def plans_for(facts: Matrix, ask: Ask, model: ModelFacts, host: HostFacts, runner: Runner) -> Plans:
+    """All stacks of a run, before anything is made."""
+    target = target_plan(facts, ask, host, runner, model)
+    route, source = route_of(ask, model, target), None
+    if route:
+        target, source = _through(facts, ask, host, runner, model, route, target)
+    reference = _reference(facts, ask, host, runner, model) if will_compare(ask, host) else None
+    return Plans(target=target, route=route, source=source, reference=reference)
+
+
 def plan_and_prepare(ask: Ask, outcome: Outcome, host: HostFacts, runner: Runner, listener: Listener) -> None:
     """The environments, planned and made, in the outcome."""
-    facts = matrix.load()
     assert outcome.model
-    target = target_plan(facts, ask, host, runner, outcome.model)
-    route, plans = route_of(ask, outcome.model, target), {}
-    if route:
-        target, plans["source"] = _through(facts, ask, host, runner, outcome.model, route, target)
-    if will_compare(ask, host):
-        plans["reference"] = _reference(facts, ask, host, runner, outcome.model)
-    outcome.target = carry_out("target", target, ask, host, runner, listener)
-    made = {role: carry_out(role, each, ask, host, runner, listener) for role, each in plans.items()}
-    outcome.route, outcome.source, outcome.reference = route, made.get("source"), made.get("reference")
-    if samples.wants_worker(ask.calibration):
-        python, glibc = target.stack.version("python"), target.glibc
+    plans = plans_for(matrix.load(), ask, outcome.model, host, runner)
+    made = {role: carry_out(role, each, ask, host, runner, listener) for role, each in plans.by_role()}
+    outcome.route, outcome.target = plans.route, made["target"]
+    outcome.source, outcome.reference = made.get("source"), made.get("reference")
+    if samples.wants_worker(ask.calibration) or dataset.wants_worker(ask):
+        python, glibc = plans.target.stack.version("python"), plans.target.glibc
         outcome.reader = samples.environment(python, glibc, ask, host, runner, listener.say)
 
 

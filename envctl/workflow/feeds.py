@@ -26,6 +26,9 @@ def described(name: str, array: Array) -> str:
 
 def make_feeds(ask: Ask, source: ModelFacts, outcome: Outcome) -> dict[str, Array]:
     """The inputs that were asked for, [samples, ...] each, in the order of the model's inputs."""
+    if outcome.dataset:
+        outcome.inputs = outcome.dataset.said
+        return outcome.dataset.arrays
     if ask.input is None:
         outcome.inputs = f"{ask.samples} samples from seed {ask.seed}"
         return inputs.seeded(source.inputs, ask.shapes, seed=ask.seed, samples=ask.samples)

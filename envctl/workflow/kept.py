@@ -61,6 +61,11 @@ def find(kind: str, name: str, folder: Path) -> Result | None:
     )
 
 
+def has(kind: str, name: str) -> bool:
+    """Whether something is kept under that name; its files are not looked at."""
+    return (cache_root() / kind / name / NOTE).is_file()
+
+
 def keep(kind: str, name: str, parts: dict[str, Any], result: Result) -> None:
     """Keep a result under its name; whoever makes the same one at the same time wins or loses, and both are right."""
     root = cache_root() / kind

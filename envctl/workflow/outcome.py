@@ -16,8 +16,10 @@ from envctl.workflow.plan import Plan
 from envctl.workflow.prepare import Prepared
 
 if TYPE_CHECKING:
+    from envctl.bench.document import TaskMetric
     from envctl.environment import Environment
     from envctl.routes import Route
+    from envctl.workflow.dataset import Labelled
     from envctl.workflow.route import Passed
     from envctl.workflow.samples import Samples
 
@@ -53,6 +55,8 @@ class Outcome:
     passed: Passed | None = None
     reader: Environment | None = None  # what reads samples, where a worker must
     calibration: Samples | None = None
+    dataset: Labelled | None = None
+    metric: TaskMetric | None = None
     verdict: Verdict | None = None
     precision: str = ""
     layers: Layers | None = None
@@ -94,6 +98,7 @@ def as_data(outcome: Outcome) -> dict[str, Any]:
         "inputs": outcome.inputs,
         "notes": outcome.notes,
         "verdict": asdict(outcome.verdict) if outcome.verdict else None,
+        "metric": asdict(outcome.metric) if outcome.metric else None,
         "steps": {name: step_data(result) for name, result in outcome.results.items()},
         "outputs": outcome.outputs,
         "artifacts": [str(path) for path in outcome.artifacts],
@@ -180,6 +185,7 @@ def sidecar(outcome: Outcome, host: HostFacts, files: dict[str, str]) -> dict[st
         "model",
         "route",
         "verdict",
+        "metric",
         "steps",
     )
     target = data["target"]

@@ -32,7 +32,7 @@ HOST_FACTS = ("driver", "gpu", "cpu", "glibc")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """A stack and what it will be made of. `base` is the image a container would stand on; `locked` its environment
-    and `locked_base` that image, where a lock file gives them."""
+    and `locked_base` that image, where a lock file gives them; `tools` write the precision into the graph first."""
 
     stack: Stack
     spec: ImageSpec
@@ -40,6 +40,7 @@ class Plan:
     glibc: str | None
     base: str
     locked: Lock | None = None
+    tools: GraphTypes | None = None
     locked_base: LockedBase | None = None
 
     @property
@@ -141,7 +142,7 @@ def plan_target(matrix: Matrix, ask: Ask, known: dict[str, Known], runner: Runne
         _check_way(found, ask, model)
         return found
     spec = found.spec.with_tools(tools)
-    return replace(found, spec=spec, packages=spec.packages(found.stack))
+    return replace(found, spec=spec, packages=spec.packages(found.stack), tools=tools)
 
 
 def _check_way(found: Plan, ask: Ask, model: ModelFacts | None) -> None:

@@ -65,6 +65,12 @@ def locked_for(plan: Plan, ask: Ask, host: HostFacts, indexes: Indexes, listener
     )
 
 
+def kept_lock(plan: Plan, host: HostFacts) -> Lock | None:
+    """The lock of a plan that was resolved before; None where the index has to be asked."""
+    platform = lock.platform_for(host.value("arch"), plan.glibc or host.value("glibc"))
+    return lock.kept(lock.question_for(plan.stack, plan.spec, platform))
+
+
 def check_pins_took_effect(pins: tuple[Pin, ...], stack: Stack, locked: Lock) -> None:
     """Raise `BadInput` for a pin on something that is not in the environment: a typing error would pass in silence."""
     for pin in pins:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packaging.version import Version
 
 from envctl.errors import JobFailed, Reason
-from envctl.job import Job, Result
+from envctl.job import Job, Limits, Result
 from envctl.matrix import Matrix
 from envctl.model import ModelFacts, Tensor
 from envctl.request import Known
@@ -100,13 +101,7 @@ def passed(work: Work) -> Passed:
 
 
 def _pass(work: Work, route: Route, prepared: Prepared) -> Passed:
-    job = steps.job(work.folder / FOLDER, "convert", prepared, work.source.path, [], work.ask, work.limits)
-    job.options.update(source_options(work.source), to=route.to, nchw=work.ask.layout == "nchw")
-    if route.writer:
-        job.options["opset"] = prepared.plan.stack.version("opset")
-    elif route.opsets:
-        job.options["opset"] = _own_opset(work, route)
-    job = replace(job, adapter=route.adapter)
+    job = _job(work.ask, work.source, route, prepared, work.target.plan, work.folder, work.limits)
     parts = _depends_on(job, prepared, work.source)
     if route.quantises and calibration.needed(work.ask, work.source):
         parts |= calibration.identity(work)
@@ -122,10 +117,28 @@ def _pass(work: Work, route: Route, prepared: Prepared) -> Passed:
     return replace(made, kept=found is not None)
 
 
-def _own_opset(work: Work, route: Route) -> str:
+def _job(
+    ask: Ask, source: ModelFacts, route: Route, prepared: Prepared, target: Plan, folder: Path, limits: Limits
+) -> Job:
+    job = steps.job(folder / FOLDER, "convert", prepared, source.path, [], ask, limits)
+    job.options.update(source_options(source), to=route.to, nchw=ask.layout == "nchw")
+    if route.writer:
+        job.options["opset"] = prepared.plan.stack.version("opset")
+    elif route.opsets:
+        job.options["opset"] = _own_opset(ask, route, target)
+    return replace(job, adapter=route.adapter)
+
+
+def made_before(ask: Ask, source: ModelFacts, route: Route, prepared: Prepared, target: Plan) -> bool:
+    """Whether what the route makes is kept from an earlier run; nothing is touched."""
+    job = _job(ask, source, route, prepared, target, Path(), Limits(memory=0, seconds=0))
+    return kept.has(KIND, kept.name_of(_depends_on(job, prepared, source)))
+
+
+def _own_opset(ask: Ask, route: Route, target: Plan) -> str:
     """The best opset of those that the route itself says: the target's, or of an engine that asks for none any."""
-    chosen = work.target.plan.stack.choices.get("opset")
-    return chosen.version if chosen else next(each for each in route.opsets if work.ask.opset in ("", each))
+    chosen = target.stack.choices.get("opset")
+    return chosen.version if chosen else next(each for each in route.opsets if ask.opset in ("", each))
 
 
 def _depends_on(job: Job, prepared: Prepared, source: ModelFacts) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from envctl.workflow.outcome import Outcome
 from envctl.workflow.plan import choose_runner
 from envctl.workflow.record import record
 from envctl.workflow.source import read_source
+from envctl.workflow.steps import device_of
 from envctl.workflow.task import check_host, check_target
 from envctl.workflow.untold import told
 from envctl.workflow.work import Work
@@ -73,7 +74,7 @@ def command(ask: Ask, arguments: list[str], listener: Listener) -> int:
     planned = target_plan(matrix.load(), ask, host, runner, None)
     prepared = carry_out("target", planned, ask, host, runner, listener)
     listener.say("")
-    return runner.command(arguments, prepared.environment)
+    return runner.command(arguments, prepared.environment, device_of(prepared.plan.spec))
 
 
 def _read_model(ask: Ask) -> ModelFacts:

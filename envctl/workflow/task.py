@@ -7,7 +7,7 @@ from envctl.errors import BadInput, HostLacks, Reason
 from envctl.host import HostFacts
 from envctl.model import ModelFacts
 from envctl.spec import ImageSpec
-from envctl.workflow import deliver, shapes, typed
+from envctl.workflow import dataset, deliver, shapes, typed
 from envctl.workflow.ask import Ask
 from envctl.workflow.ends import check_ends
 from envctl.workflow.plan import spec_of
@@ -29,6 +29,7 @@ def check_target(ask: Ask, facts: ModelFacts) -> None:
         do = [f"compare it with the reference: envctl run --{spec.option} … verify {facts.path.name}"]
         raise BadInput(f"{spec.title} runs {facts.format} models as they are: there is nothing to convert", do=do)
     check_ends(spec, facts)
+    dataset.check(ask, facts)
     if ask.task == "infer" and spec.ahead_of_time:
         do = ["convert it here (ahead of time), run it where the GPU is"]
         raise HostLacks(f"this version of envctl builds engines of {spec.title} and does not execute them", do=do)

@@ -182,19 +182,10 @@ def clip_lower(model: ModelProto) -> str:
     return own_copy(model, node, 2, lambda most: most * 0.5)
 
 
-def resize_mode(model: ModelProto) -> str:
-    return set_attribute(pick(model, "Resize", at=0.0), "mode", "linear")
-
-
 def concat_order(model: ModelProto, at: float = 0.5) -> str:
     node = pick(model, "Concat", at=at, fits=lambda n: len(n.input) > 1)
     node.input[:] = list(node.input)[::-1]
     return str(node.output[0])
-
-
-def mean_forgotten(model: ModelProto, at: float = 0.5) -> str:
-    """A normalisation without the mean it was trained with."""
-    return own_copy(model, pick(model, "BatchNormalization", at=at), 3, np.zeros_like)
 
 
 def epsilon(model: ModelProto) -> str:
@@ -239,6 +230,7 @@ FAULTS: list[tuple[str, str, Plant]] = [
     ("mobilenetv2", "activation left out", activation_left_out),
     ("mobilenetv2", "clip at 3 instead of 6", clip_lower),
     ("mobilenetv2", "bias dropped", bias_dropped),
+    ("mobilenetv2", "padding mode", padding_mode),
     ("resnet50", "output channels swapped", channels_swapped),
     ("resnet50", "padding from the end to the start", padding_shifted),
     ("resnet50", "activation merged away", activation_merged_away),
@@ -248,8 +240,8 @@ FAULTS: list[tuple[str, str, Plant]] = [
     ("inceptionv3", "average counts the padding", average_counts_padding),
     ("inceptionv3", "activation leaky, early", lambda model: activation_leaky(model, 0.1)),
     ("unet", "maximum becomes average", pooling_average),
-    ("unet", "resize by another mode", resize_mode),
-    ("unet", "softmax over another axis", lambda model: softmax_axis(model, 1)),
+    ("unet", "axes in another order", lambda model: transposed(model, [0, 3, 2, 1])),
+    ("unet", "softmax over another axis", lambda model: softmax_axis(model, 2)),
     ("tokens", "attention over another axis", softmax_axis),
     ("tokens", "epsilon of a normalisation", epsilon),
     ("tokens", "embedding shifted by a row", embedding_shifted),

@@ -194,6 +194,8 @@ class Session:
         said = {"device": "CPU" if on_cpu else "CUDA", "providers": " ".join(providers)}
         if self.placed is not None:
             said.update(placement.layers(self.placed))
+        if self.placed is not None and self.options.get("precision") == "fp16":
+            said["float16_kernels"] = placement.float16_kernels(self.placed)
         if self.placed is not None and must_own(self.options):
             said["nodes"] = placement.told(self.placed)
         if OPENVINO in providers:

@@ -1,11 +1,15 @@
 """TensorFlow sources -> ONNX by tf2onnx. API: https://github.com/onnx/tensorflow-onnx#python-api-reference"""
 
+import contextlib
+import gc
 import json
 import os
 
 from adapters.tensorflow import named_function, open_engine, read  # noqa: F401
 from adapters.tensorflow import versions as versions_of_tensorflow
 from failure import StepFailed
+
+RESIZE = ("mode", "coordinate_transformation_mode", "nearest_mode")
 
 
 def versions():
@@ -24,6 +28,7 @@ def convert(source, target, options):
     model = translated(function, specs, int(options["opset"]), images)
     public = dict(numbered("in", found.inputs), **numbered("out", found.outputs))
     check_layout(model.graph, images, specs)
+    plain_upsampling(model.graph)
     rename(model.graph, public)
     refuse_unknown_ops(model)
     onnx.checker.check_model(model)
@@ -47,14 +52,34 @@ def translated(function, specs, opset, images):
     """What tf2onnx makes of the function. It knows no custom operators: what it lacks stays in the graph."""
     import tf2onnx.convert
 
+    nchw = {"inputs_as_nchw": images[0] or None, "outputs_as_nchw": images[1] or None}
     try:
-        return tf2onnx.convert.from_function(
-            function, specs, opset=opset, inputs_as_nchw=images[0] or None, outputs_as_nchw=images[1] or None
-        )[0]
+        with in_place():
+            return tf2onnx.convert.from_function(function, specs, opset=opset, **nchw)[0]
     except ValueError as error:
         if "not supported" in str(error) or "make_sure" in str(error):
             raise StepFailed("unsupported", str(error)[:600]) from error
         raise
+
+
+@contextlib.contextmanager
+def in_place():
+    """tf2onnx's optimisers without a copy of the whole graph before each of them. Copies are circles of references,
+    which Python frees late, as it counts objects and not their sizes (docs/evidence.md#tf2onnx-memory). What they are
+    for is going on after an optimiser failed; here that is a failure."""
+    from tf2onnx import optimizer
+
+    whole = optimizer.optimize_graph
+
+    def lean(graph, catch_errors=True, optimizers=None):
+        gc.collect()  # what freezing left
+        return whole(graph, False, optimizers)
+
+    optimizer.optimize_graph = lean
+    try:
+        yield
+    finally:
+        optimizer.optimize_graph = whole
 
 
 def check_layout(graph, images, specs):
@@ -66,6 +91,22 @@ def check_layout(graph, images, specs):
             if shapes[spec.name][1:] != [channels, height, width]:
                 what = "%s has shape %s after channels first were asked for" % (spec.name, shapes[spec.name])
                 raise StepFailed("engine-error", what)
+
+
+def plain_upsampling(graph):
+    """Nearest-neighbour upsampling by whole numbers in the form that every engine reads. tf2onnx takes pixel
+    floor((x + 0.5) / scale), which TensorRT refuses; for a whole scale that is floor(x / scale), the same pixel."""
+    from onnx import numpy_helper
+
+    stored = {each.name: each for each in graph.initializer}
+    for node in nodes_of(graph):
+        said = {each.name: each for each in node.attribute}
+        form = [said[name].s for name in RESIZE if name in said]
+        scales = stored.get(node.input[2]) if node.op_type == "Resize" and len(node.input) == 3 else None
+        if form == [b"nearest", b"tf_half_pixel_for_nn", b"floor"] and scales is not None:
+            values = numpy_helper.to_array(scales)
+            if (values >= 1).all() and (values == values.round()).all():
+                said["coordinate_transformation_mode"].s = b"asymmetric"
 
 
 def rename(graph, public):
