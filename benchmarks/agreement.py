@@ -60,6 +60,7 @@ def main() -> None:
             with measured(engine, version, model, given.threads, Path(folder)) as bout:
                 report(engine, version, bout, pairs(bout, model, given))
                 if engine == "onnxruntime":
+                    by_call(bout, model)
                     overhead(bout, Path(folder))
 
 
@@ -127,6 +128,14 @@ def loop(bout: Bout, model: Path, given: argparse.Namespace) -> Iterator[Pair]:
                 ours += bout.rounds[-1][0]
                 theirs += other(given.seconds / MOMENTS)
             yield statistics.median(ours), statistics.median(theirs)
+
+
+def by_call(bout: Bout, model: Path) -> None:
+    """The same two in one process, call by call, in CPU time."""
+    work = bout.judged.work
+    made, inputs = work.outcome.made()[0], work.folder / "first.npz"
+    ratio = float(said([work.target.environment.python, "-I", HERE / "by_call.py", WORKER, made, model, inputs]))
+    print(f"call by call in one process: {ratio:.3f} of the CPU time", flush=True)
 
 
 @contextmanager
