@@ -117,6 +117,7 @@ def test_two_gpus_and_the_one_that_is_left_out(envctl: Envctl) -> None:
     assert "one of several; left out: 12.0" in ran.out
 
 
+@pytest.mark.slow
 def test_everything_a_machine_can_run(envctl: Envctl) -> None:
     ran = envctl(
         "resolve", "--all", "--tf", "2", "--ort", "1", "--host", "glibc=2.31 cpu=avx2 driver=none gpu=none", "--json"

@@ -192,6 +192,7 @@ def test_what_is_no_log_is_refused(content: bytes) -> None:
         explained(content)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_log() -> None:
     import tracemalloc
 

@@ -64,6 +64,7 @@ def test_bf16_keeps_in_float32_what_the_engine_has_not(envctl: Program, zoo: dic
     assert told["layer_types"] == "BF16 11 FLOAT 1"
 
 
+@pytest.mark.slow
 def test_int8_is_calibrated_and_says_on_what(
     envctl: Program, zoo: dict[str, Path], tmp_path: Path, own_cache: Path
 ) -> None:
