@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,12 +20,13 @@ from envctl.oci import daemon
 from envctl.oci.archive import docker_archive
 from envctl.oci.base_image import BaseImage
 from envctl.oci.base_sources import from_registry
-from envctl.oci.bases import stored_bases
+from envctl.oci.bases import folder_of, stored_bases
 from envctl.oci.local_base import from_daemon
 from envctl.oci.push import push
 from envctl.oci.reference import parse
 from envctl.oci.registry import Registry
 from envctl.runner.docker import DockerRunner
+from envctl.workflow.build_base import Wish, base_for_lock
 from tests import building
 from tests.building import Order, build, built, new_cache
 from tests.conftest import CACHE, run_envctl
@@ -281,3 +283,21 @@ def test_an_image_without_the_locked_python_is_no_base(order: Order, tmp_path: P
     finally:
         subprocess.run(["docker", "rmi", name], check=False, capture_output=True)
     assert_refused(ran, 2, "the lock is for CPython 3.11, the base envctl-test-bare:1 has none")
+
+
+@pytest.mark.docker
+def test_a_stored_base_with_the_locked_packages_is_taken_whatever_it_is_called(
+    base: BaseImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that came out of Docker bears Docker's name: it was made anew each time, and without network not found."""
+    with monkeypatch.context() as patch:
+        patch.setenv("ENVCTL_CACHE", str(CACHE))
+        known = folder_of(base.digest)
+    monkeypatch.setenv("ENVCTL_CACHE", str(tmp_path))
+    here = folder_of(base.digest)
+    shutil.copytree(known, here)
+    index = here / "index.json"
+    index.write_text(index.read_text().replace(NAME, "envctl-base:bookworm-py311"))
+    assert [name for _, name in stored_bases()] == ["envctl-base:bookworm-py311"]
+    locked = LockedBase(name=NAME, kind="made", packages=base.packages)
+    assert base_for_lock(locked, "3.11", Wish(offline=True), [].append).digest == base.digest

@@ -71,8 +71,9 @@ def _another(locked: LockedBase, digest: str) -> BadInput:
 
 
 def _stored(locked: LockedBase) -> BaseImage | None:
-    """The base in the store with exactly the locked packages, the newest of its name before others."""
-    digests = [digest for digest, name in stored_bases() if name == locked.name]
+    """The base in the store with exactly the locked packages, whatever it is called there (one that came out of Docker
+    has Docker's name); the newest of its own name before others."""
+    digests = [digest for digest, _ in stored_bases()]
     first = newest(locked.name)
     for digest in sorted(digests, key=lambda each: (each != first, each)):
         base = stored_base(digest, locked.name)
