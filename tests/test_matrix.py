@@ -149,7 +149,8 @@ def anchors(page: Path) -> set[str]:
 def test_every_engine_with_a_recipe_stands_in_the_matrix() -> None:
     matrix = load()
     for engine in engines():
-        assert matrix.component(engine).kind == "engine"
+        # torch is a package that others are built for, too: as an engine it would break ncnn's claims
+        assert matrix.component(engine).kind == ("package" if engine == "torch" else "engine")
         assert read_spec(engine).engine == engine
 
 

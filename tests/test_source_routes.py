@@ -1,6 +1,6 @@
 """Models of TensorFlow and Keras through real environments to other engines, compared with the framework itself.
 
-`python3 tasks.py test -m slow` runs all; the default suite one. docs/engines.md has the whole table.
+`python3 tasks.py test -m slow` runs them (TensorFlow takes minutes). docs/engines.md has the whole table.
 """
 
 from __future__ import annotations
@@ -50,8 +50,9 @@ def passed(ran: Ran, source: str, way: str | None) -> dict[str, object]:
     return result  # type: ignore[no-any-return]
 
 
+@pytest.mark.slow
 def test_a_keras_file_reaches_openvino(envctl: Program, keras_3: Path, tmp_path: Path) -> None:
-    """The default suite's one run of a route: the environment that made the model is the one it passes."""
+    """The environment that made the model is the one it passes."""
     model, pins = keras_3 / "unet" / "model.keras", ("--openvino", "2026.4", "--runner", "local")
     ran = envctl("run", *pins, "convert", model, "--via", "tensorflow==2.20", "-o", "out", "--json")
     result = passed(ran, "keras", "onnx")

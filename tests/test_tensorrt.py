@@ -47,7 +47,7 @@ def test_the_precision_is_in_the_graphs_types_and_read_back(
     ran = convert(envctl, digits, "--precision", precision, version=version, ENVCTL_CACHE=str(own_cache))
     assert (said(ran)["precision"], said(ran)["layer_types"]) == (precision, types)
     assert ran.json["precision"] == precision
-    assert any("written into the graph's types" in note for note in ran.json["notes"])
+    assert any("is written into the graph by a step before" in note for note in ran.json["notes"])
 
 
 def test_fp32_is_float32_without_tf32(envctl: Program, digits: Path, own_cache: Path) -> None:

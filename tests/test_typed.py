@@ -42,8 +42,10 @@ def test_int8_of_a_trained_model_is_calibrated_run_and_judged(envctl: Program, d
 @pytest.mark.slow
 def test_fp16_is_run_and_judged_as_fp16(envctl: Program, digits: Path, samples: Path) -> None:
     wish = ("--precision", "fp16", "--input", samples / "judged.npz")
-    ran = envctl("run", *ORT, "verify", digits, *wish, "--json")
+    ran = envctl("run", *ORT, "convert", digits, *wish, "-o", samples / "half", "--json")
     assert (ran.code, ran.json["status"], ran.json["precision"]) == (0, "passed", "fp16"), ran.err
+    made = onnx.load(str(samples / "half" / "digits.ort.onnx"))  # what is delivered is what was judged
+    assert {each.data_type for each in made.graph.initializer} == {onnx.TensorProto.FLOAT16}
 
 
 def test_calibration_without_int8_is_refused(envctl: Program, digits: Path) -> None:

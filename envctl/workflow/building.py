@@ -53,7 +53,9 @@ def _made(work: Work, passed: Passed, job: Job, key: built_engines.Key | None) -
         files: list[Path] = [path.resolve() for path in typed.make(work, tools, passed)]
         job = replace(job, source=files[0], companions=tuple(files[1:]))
     if key is None:
-        return steps.run(job, work.target, work.runner)
+        result = steps.run(job, work.target, work.runner)
+        typed.check_made(work.ask, result, typed_before=tools is not None)
+        return result
     built_engines.lend_timing(key, job, work.ask)
     result = built_engines.take_timing(key, steps.run(job, work.target, work.runner), work.ask)
     built_engines.keep(key, result)

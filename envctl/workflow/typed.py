@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from envctl import model
 from envctl.errors import BadInput, JobFailed, Reason
+from envctl.job import Result
 from envctl.model import ModelFacts
 from envctl.recipe import GraphTypes
 from envctl.routes import Route
@@ -60,11 +61,21 @@ def make(work: Work, tools: GraphTypes, passed: Passed) -> list[Path]:
         steps.write_inputs(folder, feeds)
         job.options.update(calibration=list(feeds))
     work.outcome.results[FOLDER] = result = steps.run(replace(job, adapter=tools.adapter), work.target, work.runner)
-    made = model.inspect(result.artifacts[0])
-    if made.precision() != ask.precision:
-        because = [Reason(text=f"the graph that came out is {made.precision()}", source=str(result.artifacts[0]))]
-        raise JobFailed(f"{facts.path.name} could not be made {ask.precision}", because=because)
-    return made.files()
+    check_made(ask, result, typed_before=True)
+    return model.inspect(result.artifacts[0]).files()
+
+
+def check_made(ask: Ask, result: Result, *, typed_before: bool) -> None:
+    """Raise where the types were written for that precision, and the ONNX file that came out states another."""
+    path = result.artifacts[0]
+    if not typed_before or path.suffix != ".onnx":
+        return
+    precision = model.inspect(path).precision()
+    if precision != ask.precision:
+        because = [Reason(text=f"the graph that came out is {precision}", source=str(path))]
+        raise JobFailed(
+            f"{ask.model.name if ask.model else path.name} could not be made {ask.precision}", because=because
+        )
 
 
 def note(tools: GraphTypes, ask: Ask) -> str:
