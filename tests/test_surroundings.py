@@ -79,3 +79,4 @@ def test_a_gpu_without_a_driver_has_no_counters() -> None:
 
     found, why = gpu_counters.counters()
     assert bool(found) != bool(why), why
+    assert (gpu_counters.busy() is None) == (not found)

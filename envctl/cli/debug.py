@@ -27,6 +27,7 @@ Versions = Annotated[
 ]
 Layers = Annotated[bool, typer.Option("--layers", help="Also find the fewest layers to keep in float32.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="FILE.onnx for the model with these layers kept.")]
+Page = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page: how the error grows.")]
 RunnerName = Annotated[str, typer.Option("--runner", help="auto, local or docker.")]
 
 
@@ -40,6 +41,7 @@ def debug(
     versions: Versions = None,
     layers: Layers = False,
     output: Output = None,
+    html: Page = None,
     precision: shared.PrecisionOption = None,
     gpu: options.Gpu = None,
     pin: options.Pins = [],  # noqa: B006
@@ -78,6 +80,8 @@ def debug(
         screen.quiet()
         from envctl.cli import debug_result
 
+        if html:
+            debug_result.write_page(found, html)
         if as_json:
             screen.print_json(debug_result.as_data(found))
         else:

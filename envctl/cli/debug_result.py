@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -50,59 +52,76 @@ def as_data(found: Diagnosis) -> dict[str, Any]:
     }
 
 
+def write_page(found: Diagnosis, path: Path) -> None:
+    """One page with the error along the way: what is shown, and every tensor."""
+    from envctl.page import Growth, growth_html
+    from envctl.tree import write_whole
+
+    model = found.outcome.model
+    growth = Growth(
+        title=model.path.name if model else "model",
+        said=HEADS[found.status],
+        facts=tuple((label, text) for label, text in _lines(found) if text and label != "growth"),
+        points=tuple(found.growth),
+        first=found.finding.tensor if found.finding else "",
+    )
+    write_whole(path, growth_html(growth))
+
+
 def show(found: Diagnosis) -> None:
     """The node, what tells it from its neighbours, and the error along the way."""
     console = Console(soft_wrap=True, highlight=False)
     console.print(HEADS[found.status])
+    for label, text in _lines(found):
+        row(console, label, text)
+
+
+def _lines(found: Diagnosis) -> Iterator[tuple[str, str]]:
+    """Everything that is told, as (label, text); an empty text is left out."""
     outcome = found.outcome
     for role, prepared in (("target", outcome.target), ("reference", outcome.reference)):
         if prepared:
-            row(console, role, stack_line(prepared))
-    if outcome.note:
-        row(console, "verdict", outcome.note)
+            yield role, stack_line(prepared)
+    yield "verdict", outcome.note
     for suspect in found.suspects if found.status != "unfinished" else ():
-        row(console, "node", f"{suspect.op} {suspect.node or suspect.output}")
-        row(console, "layer", suspect.layer)
-        row(console, "differs", suspect.differs)
-    _show_finding(console, found)
-    for line in _growth(found):
-        row(console, "growth", line)
-    row(console, "blamed", found.blamed)
+        yield "node", f"{suspect.op} {suspect.node or suspect.output}"
+        yield "layer", suspect.layer
+        yield "differs", suspect.differs
+    yield from _finding(found)
+    yield from (("growth", line) for line in _growth(found))
+    yield "blamed", found.blamed
     if found.mixed:
-        _show_layers(console, found.mixed)
+        yield from _layers(found.mixed)
     for each in found.elsewhere:
-        row(console, "elsewhere", f"{each.title}: {each.status}{f' ({each.note})' if each.note else ''}")
-    for note in (*outcome.notes, *found.notes):
-        row(console, "note", note)
-    row(console, "searched", _searched(found))
-    row(console, "part", f"{found.part} (shows it alone)" if found.part else "")
-    if outcome.folder:
-        row(console, "kept", f"{outcome.folder} (jobs, logs, reproduce.sh)")
+        yield "elsewhere", f"{each.title}: {each.status}{f' ({each.note})' if each.note else ''}"
+    yield from (("note", note) for note in (*outcome.notes, *found.notes))
+    yield "searched", _searched(found)
+    yield "part", f"{found.part} (shows it alone)" if found.part else ""
+    yield "kept", f"{outcome.folder} (jobs, logs, reproduce.sh)" if outcome.folder else ""
 
 
-def _show_finding(console: Console, found: Diagnosis) -> None:
+def _finding(found: Diagnosis) -> Iterator[tuple[str, str]]:
     finding = found.finding
     if finding is None or not finding.tensor:
         return
     label = "steepest" if finding.kind == "gradual" else "tensor"
-    row(console, label, f"{finding.tensor}: error {finding.after:.1e} of its scale, its inputs {finding.before:.1e}")
+    yield label, f"{finding.tensor}: error {finding.after:.1e} of its scale, its inputs {finding.before:.1e}"
     if finding.alone is not None:
-        row(console, "alone", f"on the reference's own inputs the target makes an error of {finding.alone:.1e}")
+        yield "alone", f"on the reference's own inputs the target makes an error of {finding.alone:.1e}"
 
 
-def _show_layers(console: Console, mixed: Mixed) -> None:
+def _layers(mixed: Mixed) -> Iterator[tuple[str, str]]:
     """The layers to keep and the search for them."""
     for number, trial in enumerate(mixed.trials, 1):
         verdict = "passed" if trial.passed else "failed"
-        row(console, "trial", f"{number}: {len(trial.kept)} in float32: {verdict}, error {trial.error:.1e}")
+        yield "trial", f"{number}: {len(trial.kept)} in float32: {verdict}, error {trial.error:.1e}"
     if mixed.kept is None:
-        row(console, "layers", f"none of {len(mixed.trials)} trials passed")
+        yield "layers", f"none of {len(mixed.trials)} trials passed"
         return
     least = "none can be given back" if mixed.minimal else "the trials were used up"
-    row(console, "layers", f"keep {len(mixed.kept)} of {mixed.candidates} in float32 ({least})")
-    for name in mixed.kept:
-        row(console, "keep", name)
-    row(console, "wrote", str(mixed.written) if mixed.written else "")
+    yield "layers", f"keep {len(mixed.kept)} of {mixed.candidates} in float32 ({least})"
+    yield from (("keep", name) for name in mixed.kept)
+    yield "wrote", str(mixed.written) if mixed.written else ""
 
 
 def _growth(found: Diagnosis) -> list[str]:

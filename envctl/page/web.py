@@ -35,12 +35,15 @@ class Crown:
 
 def html(document: Document) -> str:
     """The page; whatever the document says is text in it, never markup."""
-    style, script = (HERE / name for name in ("page.css", "page.js"))
-    css, code = style.read_text(encoding="utf-8"), script.read_text(encoding="utf-8")
+    code = (HERE / "page.js").read_text(encoding="utf-8")
     found = ordered(rows(document), "latency")
-    page: str = _template().render(
-        css=css, css_hash=_digest(css), script=code, script_hash=_digest(code), **_content(document, found)
-    )
+    return template_page("page.html.jinja", script=code, script_hash=_digest(code), **_content(document, found))
+
+
+def template_page(name: str, **content: Any) -> str:
+    """A page of one of the templates, with the style that all share, known to it by its digest."""
+    css = (HERE / "page.css").read_text(encoding="utf-8")
+    page: str = _template(name).render(css=css, css_hash=_digest(css), **content)
     return page
 
 
@@ -131,7 +134,7 @@ def _digest(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _template() -> Any:
+def _template(name: str) -> Any:
     import jinja2
 
     made = jinja2.Environment(
@@ -139,7 +142,7 @@ def _template() -> Any:
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     made.filters.update(text=printable, upfirst=_upfirst, seconds=seconds, size=size, error=error_text, link=_link)
-    return made.get_template("page.html.jinja")
+    return made.get_template(name)
 
 
 def _link(source: Any) -> str:

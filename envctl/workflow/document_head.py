@@ -6,7 +6,7 @@ from envctl import __version__
 from envctl.bench.document import Document, Host, Model, Noise, Reference, Settings, TensorShape
 from envctl.host import HostFacts
 from envctl.model import ModelFacts
-from envctl.workflow import surroundings
+from envctl.workflow import gpu_counters, surroundings
 from envctl.workflow.cells import own_batch
 from envctl.workflow.comparison import Comparison
 from envctl.workflow.prepare import Prepared
@@ -32,8 +32,15 @@ def begun(wanted: Comparison, facts: ModelFacts, host: HostFacts, runner: str) -
         model=_model(facts),
         host=_host(host, runner),
         settings=settings,
-        noise=Noise(load_before=surroundings.load(), foreign_cpu=None, notes=("gpu: its other work is not looked at",)),
+        noise=_noise(host),
     )
+
+
+def _noise(host: HostFacts) -> Noise:
+    """What the machine is doing before any cell does something."""
+    busy = gpu_counters.busy() if host.value("gpu") else None
+    notes = (f"other work took {busy:.0%} of the GPU before this began",) if busy else ()
+    return Noise(load_before=surroundings.load(), foreign_cpu=None, foreign_gpu=busy, notes=notes)
 
 
 def _model(facts: ModelFacts) -> Model:

@@ -1,7 +1,7 @@
 """What NVML counts of NVIDIA GPUs while a model is measured: energy, and memory in use. Through nvidia-ml-py.
 
 https://docs.nvidia.com/deploy/nvml-api/group__nvmlDeviceQueries.html (nvmlDeviceGetTotalEnergyConsumption: millijoules
-since the driver was loaded, from Volta on; nvmlDeviceGetMemoryInfo: bytes)
+since the driver was loaded, from Volta on; nvmlDeviceGetMemoryInfo: bytes; nvmlDeviceGetUtilizationRates: percent)
 """
 
 from __future__ import annotations
@@ -54,6 +54,17 @@ def counters() -> tuple[tuple[GpuCounter, ...], str]:
     if found.read() is None:
         return (), f"{told} has no energy counter"
     return (GpuCounter(name=told, handle=found.handle),), ""
+
+
+def busy() -> float | None:
+    """The share of the last moments in which that GPU computed something, for anybody; None where NVML does not say."""
+    import pynvml
+
+    found, _ = counters()
+    try:
+        return int(pynvml.nvmlDeviceGetUtilizationRates(found[0].handle).gpu) / 100 if found else None
+    except pynvml.NVMLError:
+        return None
 
 
 def _first() -> Any:
