@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,3 +51,16 @@ def test_it_fits_a_phone_and_takes_nothing_for_markup(started: webdriver.Chrome,
 
 def test_the_same_search_gives_the_same_bytes() -> None:
     assert growth_html(TOLD) == growth_html(TOLD)
+
+
+def test_what_is_told_of_layers_is_json() -> None:
+    from envctl.cli.debug_result import as_data
+    from envctl.workflow.debug import Diagnosis
+    from envctl.workflow.debug_layers import Mixed, Trial
+    from envctl.workflow.outcome import Outcome
+
+    trials = (Trial(kept=(), passed=False, error=float("inf")), Trial(kept=("a",), passed=True, error=1e-3))
+    mixed = Mixed(kept=("a",), trials=trials, candidates=2, minimal=True, written=Path("mixed.onnx"))
+    told = as_data(Diagnosis(outcome=Outcome(task="verify"), mixed=mixed))["layers"]
+    assert json.loads(json.dumps(told, allow_nan=False))["written"] == "mixed.onnx"
+    assert [trial["error"] for trial in told["trials"]] == [None, 1e-3]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,11 +46,17 @@ def as_data(found: Diagnosis) -> dict[str, Any]:
         "memory": {name: {"marked": marked, "plain": plain} for name, (marked, plain) in found.memory.items()},
         "blamed": found.blamed,
         "elsewhere": [asdict(each) for each in found.elsewhere],
-        "layers": asdict(found.mixed) if found.mixed else None,
+        "layers": _mixed(found.mixed) if found.mixed else None,
         "part": str(found.part) if found.part else None,
         "notes": found.notes,
         "verified": outcome_data(found.outcome),
     }
+
+
+def _mixed(mixed: Mixed) -> dict[str, Any]:
+    """JSON has no paths, and no infinity: a trial that failed altogether has no error."""
+    trials = [asdict(each) | {"error": each.error if isfinite(each.error) else None} for each in mixed.trials]
+    return asdict(mixed) | {"trials": trials, "written": str(mixed.written) if mixed.written else None}
 
 
 def write_page(found: Diagnosis, path: Path) -> None:
