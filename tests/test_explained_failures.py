@@ -60,3 +60,15 @@ def test_a_missing_library_is_named_with_its_remedy_and_check(
     assert told in broken.err, broken.err
     assert f"envctl doctor --only {check}" in broken.err
     assert "worker.log" in broken.err and "reproduce.sh" in broken.err
+
+
+@pytest.mark.engines
+def test_a_framework_s_model_that_an_engine_cannot_read_itself_is_sent_through_its_framework(tmp_path: Path) -> None:
+    """A SavedModel with an operator that OpenVINO has no rule for, as it had none for a MobileNetV2's."""
+    model = tmp_path / "model"
+    shutil.copytree(Path(__file__).parent / "models/small/tensorflow/saved_model", model)
+    graph = model / "saved_model.pb"
+    graph.write_bytes(graph.read_bytes().replace(b"\x12\x04Relu", b"\x12\x04Relx"))
+    pins = ("--openvino", "2026.4", "--runner", "local")
+    ran = run_envctl("run", *pins, "convert", model, "--no-verify", "-o", "out", cwd=tmp_path)
+    assert ran.code == 5 and "Relx" in ran.err and "--via onnx" in ran.err

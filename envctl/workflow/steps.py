@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
+FRAMEWORKS = ("saved-model", "graph-def")  # formats that OpenVINO reads as well as TensorFlow
 WAYS_OUT = {
     "out-of-memory": "raise the cap: --memory 16g (or use a smaller shape)",
     "timeout": "raise the cap: --timeout SECONDS",
@@ -104,12 +105,18 @@ def failure(job: Job, prepared: Prepared, result: Result) -> EnvctlError:
     lines = [line for line in (result.message or tail(job.folder, 5)).splitlines() if line.strip()]
     because = [Reason(text=line[:300], source=result.status if i == 0 else "") for i, line in enumerate(lines[:6])]
     cause, remedies = _explained(job, result)
-    do = [*remedies, *([WAYS_OUT[result.status]] if result.status in WAYS_OUT else [])]
+    do = [*remedies, *([WAYS_OUT[result.status]] if result.status in WAYS_OUT else []), *_other_way(job)]
     do += [f"read {job.folder / 'worker.log'}", f"do it again: {job.folder / 'reproduce.sh'}"]
     because += cause
     error = JobFailed(what, because=because, do=do)
     error.kind = result.status
     return error
+
+
+def _other_way(job: Job) -> list[str]:
+    """An engine that reads a framework's model itself knows less of it than the framework."""
+    direct = job.step == "convert" and "to" not in job.options and job.options.get("format") in FRAMEWORKS
+    return ["let the model pass its framework first: --via onnx"] if direct else []
 
 
 def _explained(job: Job, result: Result) -> tuple[list[Reason], list[str]]:
