@@ -112,9 +112,16 @@ def _pass(work: Work, route: Route, prepared: Prepared) -> Passed:
     found = kept.find(KIND, name, job.folder)
     work.outcome.results[FOLDER] = result = found or steps.run(job, prepared, work.runner)
     made = checked(work.source, route, result)
+    work.outcome.notes += _still_turned(made)
     if not found:
         kept.keep(KIND, name, parts, result)
     return replace(made, kept=found is not None)
+
+
+def _still_turned(made: Passed) -> list[str]:
+    """A note where channels were put first and the graph moves axes all the same: inside an operation, say."""
+    left = sum(number for (_, name), number in made.model.op_counts.items() if name == "Transpose")
+    return [f"{left} Transpose stay in the graph with channels first"] if made.channels_first and left else []
 
 
 def _job(
