@@ -79,3 +79,11 @@ def test_what_would_fail_fails(tmp_path: Path) -> None:
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         GOLDEN.write_text(screens(Path(folder)), encoding="utf-8")
+
+
+@pytest.mark.parametrize("task", ["verify", "convert"])
+def test_an_opset_that_nobody_writes_is_no_stack(task: str) -> None:
+    """tf2onnx's opsets come from the matrix: while only routes' own lists were looked at, this was a traceback."""
+    model = ROOT / SMALL / "keras/functional.3.keras"
+    ran = run_envctl("run", "--ort", "1.31", *HERE, task, model, "--opset", "30")
+    assert ran.code == 3 and "does not write opset 30" in ran.err and "18" in ran.err

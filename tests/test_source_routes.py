@@ -228,10 +228,3 @@ def test_layout_and_opset_of_an_onnx_model_are_not_changed(envctl: Program, digi
         ran = envctl("run", "--ort", "1.31", "verify", digits, *option)
         assert ran.code == 2
         assert "nothing is written on the way" in ran.err
-
-
-@pytest.mark.slow
-def test_an_opset_that_nobody_writes_is_no_stack(envctl: Program, keras_3: Path) -> None:
-    ran = envctl("run", "--ort", "1.31", "verify", keras_3 / "unet" / "model.keras", "--opset", "30")
-    assert ran.code == 3
-    assert "opset" in ran.err

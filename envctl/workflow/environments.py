@@ -94,9 +94,10 @@ def _through(
     facts: Matrix, ask: Ask, host: HostFacts, runner: Runner, model: ModelFacts, route: Route, target: Plan
 ) -> tuple[Plan, Plan]:
     """The target's plan once more, for the opsets that the route can write, and the plan of the route."""
-    opsets = tuple(each for each in writable_opsets(facts, route) if ask.opset in ("", each))
-    if route.opsets and not opsets:
-        do = [f"it writes {', '.join(sorted(route.opsets, key=int))}"]
+    every = writable_opsets(facts, route)
+    opsets = tuple(each for each in every if ask.opset in ("", each))
+    if every and not opsets:
+        do = [f"it writes {', '.join(sorted(every, key=int))}"]
         raise NoStack(f"the way from {model.format} to ONNX does not write opset {ask.opset}", do=do)
     if opsets:
         known = with_opset(known_facts(host, runner, None, ask.gpu), opsets, f"opsets that {route.writer} writes")
