@@ -20,7 +20,7 @@ LONG = "block_{}/<i>long</i>/" + "x" * 60
 TOLD = Growth(
     title="<script>alert(1)</script>.onnx", said="FOUND", facts=(("node", "<b>Pad</b>"),),
     points=tuple((LONG.format(number), "Conv", 1e-7 if number < 20 else 0.5) for number in range(40)),
-    first=LONG.format(20), limit=1e-4,
+    first=LONG.format(20),
 )  # fmt: skip
 
 

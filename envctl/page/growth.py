@@ -15,14 +15,13 @@ LEFT, RIGHT, TOP, BOTTOM = 12.0, 98.5, 8.0, 92.0
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Growth:
     """What the page tells. `points` are (tensor, operator, error in units of its scale); `first` is the tensor that
-    parts first ("": none was found), `limit` the error from which one parts."""
+    parts first ("": none was found)."""
 
     title: str
     said: str
     facts: tuple[tuple[str, str], ...]
     points: tuple[tuple[str, str, float], ...]
     first: str = ""
-    limit: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,14 +43,12 @@ def growth_html(told: Growth) -> str:
     from envctl.page.web import template_page
 
     axis = decades([max(error, LEAST) for _, _, error in told.points], start=BOTTOM, end=TOP)
-    limit = told.limit if told.limit and axis.low < told.limit < axis.high else None
     return template_page(
         "growth.html.jinja",
         told=told,
         title=printable(told.title),
         points=_points(told.points, told.first, axis),
         ticks=[(f"{value:.0e}", axis.at(value)) for value in round_values(axis, 6)],
-        limit=(f"{limit:.0e}", axis.at(limit)) if limit else None,
         edges=(LEFT, RIGHT),
     )
 

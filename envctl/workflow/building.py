@@ -54,7 +54,8 @@ def _made(work: Work, passed: Passed, job: Job, key: built_engines.Key | None) -
         job = replace(job, source=files[0], companions=tuple(files[1:]))
     if key is None:
         result = steps.run(job, work.target, work.runner)
-        typed.check_made(work.ask, result, typed_before=tools is not None)
+        if tools:
+            typed.check_made(work.ask, result)
         return result
     built_engines.lend_timing(key, job, work.ask)
     result = built_engines.take_timing(key, steps.run(job, work.target, work.runner), work.ask)

@@ -61,14 +61,14 @@ def make(work: Work, tools: GraphTypes, passed: Passed) -> list[Path]:
         steps.write_inputs(folder, feeds)
         job.options.update(calibration=list(feeds))
     work.outcome.results[FOLDER] = result = steps.run(replace(job, adapter=tools.adapter), work.target, work.runner)
-    check_made(ask, result, typed_before=True)
+    check_made(ask, result)
     return model.inspect(result.artifacts[0]).files()
 
 
-def check_made(ask: Ask, result: Result, *, typed_before: bool) -> None:
+def check_made(ask: Ask, result: Result) -> None:
     """Raise where the types were written for that precision, and the ONNX file that came out states another."""
     path = result.artifacts[0]
-    if not typed_before or path.suffix != ".onnx":
+    if path.suffix != ".onnx":
         return
     precision = model.inspect(path).precision()
     if precision != ask.precision:
