@@ -34,7 +34,8 @@ from tests.images import image as image_of
 from tests.images import layer, tar_of
 from tests.registry_server import Server, registry
 from tests.test_bases import with_python
-from tests.test_build import assert_refused, digests
+from tests.test_build import digests
+from tests.test_build_faults import assert_refused
 
 NAME = "debian:bookworm"
 NOWHERE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
