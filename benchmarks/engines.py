@@ -1,4 +1,4 @@
-"""Which source format reaches which engine: `python3 benchmarks/engines.py MODELS [--seconds N] [--only TEXT]`.
+"""Which source format reaches which engine: `python3 benchmarks/engines.py MODELS [--seconds N] [--only REGEX]`.
 
 Runs `envctl run … verify` once a cell, one after the other, each in its caps, and keeps what came of it in
 benchmarks/records/engines.json; a cell that is there is not run again. Without MODELS only docs/engines.md is written.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import time
@@ -25,14 +26,16 @@ FORMATS = {
 ENGINES = (
     "--ort 1.31", "--openvino 2026.4", "--ncnn 1.0.20261020", "--trt-rtx 1.7", "--litert 2.3", "--mxnet 1.9.1",
     "--ort 1.17", "--openvino 2024.6", "--openvino 2023.3", "--ort 1.20", "--tf 2.15", "--tf 2.20", "--torch 2.13",
-    "--trt 10", "--ort-gpu 1.31", "--openvino 2025.4", "--ort 1.15", "--trt-rtx 1.4",
+    "--trt 10", "--ort-gpu 1.31", "--openvino 2025.4", "--ort 1.15", "--trt-rtx 1.4", "--ort-openvino 1.24",
+    "--ort 1.31 --via tensorflow==2.12", "--ort 1.31 --via tensorflow==2.17", "--ort 1.31 --via tensorflow==2.20",
+    "--openvino 2026.4 --via tensorflow==2.12", "--openvino 2026.4 --via onnx", "--tf 2.12", "--tf 2.17",
 )  # fmt: skip
 WORDS = {0: "passed", 1: "failed", 2: "refused", 3: "refused", 4: "cannot run here", 5: "failed"}
 SECONDS, MEMORY = 400, "6g"
 
 
-def cells(models: Path, only: str) -> list[tuple[str, str, str]]:
-    """(model, format, engine) of everything that there is to try."""
+def cells(models: Path, only: list[str]) -> list[tuple[str, str, str]]:
+    """(model, format, engine) of everything that there is to try, in ENGINES' order."""
     found = [
         (folder.name, form, engine)
         for engine in ENGINES
@@ -40,18 +43,20 @@ def cells(models: Path, only: str) -> list[tuple[str, str, str]]:
         for form, name in FORMATS.items()
         if (folder / name).exists()
     ]
-    return [cell for cell in found if only in " ".join(cell)]
+    return [cell for cell in found if not only or any(re.search(each, " | ".join(cell)) for each in only)]
 
 
 def tried(models: Path, cell: tuple[str, str, str], more: list[str], torch: str) -> dict[str, object]:
     """What one run came to."""
     model, form, engine = cell
     task = "convert" if engine.startswith("--trt") else "verify"
+    engine, _, via = engine.partition(" --via ")
     command = [sys.executable, "-m", "envctl", "run", *engine.split(), "--runner", "local", *more]
     command += [task, str(models / model / FORMATS[form]), "--json", "--memory", MEMORY, "--timeout", str(SECONDS)]
     inputs = models / model / "inputs.npz"
     command += ["--input", str(inputs)] if inputs.is_file() else ["--samples", "4"]
     command += [*(["-o", str(models / "out"), "--force"] if task == "convert" else [])]
+    command += ["--via", via] if via else []
     command += ["--via", f"torch=={torch}"] if torch and form.startswith("torch") and "--torch" not in engine else []
     began = time.monotonic()
     done = subprocess.run(command, cwd=models, capture_output=True, text=True, check=False)
@@ -94,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", type=Path, nargs="?")
     parser.add_argument("--seconds", type=int, default=1500)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", action="append", default=[], help="a regular expression of cells; several are any")
     parser.add_argument("--index", default="")
     parser.add_argument("--torch", default="", help="the torch that torch's models pass")
     asked = parser.parse_args()
