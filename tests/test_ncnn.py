@@ -44,6 +44,13 @@ def test_paddings_that_pnnx_would_leave_out_are_folded_first(envctl: Program, pa
     assert (ran.code, ran.json["status"]) == (0, "passed"), ran.out + ran.err
 
 
+def test_tiles_of_five_axes_that_pnnx_would_leave_out_are_joined_first(
+    envctl: Program, padded: dict[str, Path]
+) -> None:
+    ran = envctl("run", *NCNN, "verify", padded["repeated"], "--json")
+    assert (ran.code, ran.json["status"]) == (0, "passed"), ran.out + ran.err
+
+
 def test_what_pnnx_leaves_out_with_exit_code_0_is_a_failure(
     envctl: Program, padded: dict[str, Path], zoo: dict[str, Path], own_cache: Path
 ) -> None:

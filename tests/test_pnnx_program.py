@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
+from onnx.reference import ReferenceEvaluator
 
 from envctl.runner import WORKER
+from tests.models import graph
 
 PARAM = "7767517\n3 3\nInput in0 0 1 in0\n{layer} x 1 1 in0 out0 0=1\n"
 
@@ -70,3 +73,17 @@ def test_the_batch_axis_is_read_from_scripts_of_old_and_new_pnnx(
 ) -> None:
     ((blob, rest),) = program.INPUT.findall(f"    {line}\n")
     assert (blob, program.axis(rest)) == ("in0", axis)
+
+
+@pytest.mark.parametrize("repeats", [(1, 1, 1, 2, 1), (2, 1, 3, 1, 1), (1, 1, 1, 1, 1), (1, 1, 1, 40, 1)])
+def test_tiles_become_concats_that_are_the_same(program: ModuleType, repeats: tuple[int, ...]) -> None:
+    g = graph.Graph("tile", opset=13)
+    g.op("Tile", "x", g.keep(list(repeats)), out="y")
+    model = g.model(
+        {"x": [2, 3, 4, 1, 2]}, {"y": [size * by for size, by in zip((2, 3, 4, 1, 2), repeats, strict=True)]}
+    )
+    given = {"x": np.random.default_rng(0).normal(size=(2, 3, 4, 1, 2)).astype(np.float32)}
+    expected = ReferenceEvaluator(model).run(None, given)[0]
+    joined = program.tiles_joined(model)
+    assert ("Tile" in {node.op_type for node in joined.graph.node}) == (max(repeats) > 16)
+    np.testing.assert_array_equal(ReferenceEvaluator(joined).run(None, given)[0], expected)

@@ -21,12 +21,13 @@ INPUT = re.compile(r'^\s*ex\.input\("([^"]+)"([^\n]*)$', re.M)
 OUTPUT = re.compile(r"^\s*out\.append\(([^\n]*)$", re.M)
 AXIS = re.compile(r"(?:batch_index=|squeeze\()(\d+)")
 FLOAT = 1  # TensorProto.FLOAT
+FEW = 16  # repeats of a Tile that are written as so many inputs of a Concat
 
 
 def convert(source, target, options):
     """Write model.param and model.bin into `target`; returns the model's ends, and which pnnx it was."""
     scratch = tempfile.mkdtemp()
-    model = slimmed(source, options.get("shapes") or {})
+    model = tiles_joined(slimmed(source, options.get("shapes") or {}))
     written = os.path.join(scratch, "slim.onnx")
     import onnx
 
@@ -92,6 +93,38 @@ def fix(graph, shapes):
             if dim.WhichOneof("value") != "dim_value":
                 dim.Clear()
     del graph.value_info[:]
+
+
+def tiles_joined(model):
+    """The model with each Tile of few repeats as Concats of the same tensor, which is the same: pnnx leaves out Tiles
+    of five axes, which is what Keras 3's nearest UpSampling2D comes to (docs/evidence.md#pnnx-tile)."""
+    from onnx import numpy_helper
+
+    repeats = {each.name: each for each in model.graph.initializer}
+    nodes = []
+    for node in model.graph.node:
+        known = repeats.get(node.input[1]) if node.op_type == "Tile" else None
+        each = [] if known is None else numpy_helper.to_array(known).tolist()
+        nodes += joined(node, each) if 1 <= max(each, default=0) <= FEW and min(each) >= 1 else [node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return model
+
+
+def joined(tile, repeats):
+    """A Concat for every axis that is repeated."""
+    from onnx import helper
+
+    steps = [(axis, count) for axis, count in enumerate(repeats) if count > 1]
+    if not steps:
+        return [helper.make_node("Identity", tile.input[:1], tile.output, name=tile.name)]
+    nodes, given = [], tile.input[0]
+    for axis, count in steps:
+        made = tile.output[0] if axis == steps[-1][0] else "%s along %d" % (tile.output[0], axis)
+        name = "%s along %d" % (tile.name, axis)
+        nodes.append(helper.make_node("Concat", [given] * count, [made], name=name, axis=axis))
+        given = made
+    return nodes
 
 
 def run_program(model_path, model, files, options):

@@ -113,7 +113,7 @@ def save(model, folder):
     frozen = convert_variables_to_constants_v2(called.get_concrete_function())
     (folder / "frozen.pb").write_bytes(frozen.graph.as_graph_def().SerializeToString())
     if shape[1] != 3:  # TensorFlow Lite has no kernels for channels first
-        lite = tf.lite.TFLiteConverter.from_saved_model(str(folder / "saved_model"))
+        lite = tf.lite.TFLiteConverter.from_concrete_functions([frozen], module)
         (folder / "model.tflite").write_bytes(lite.convert())
 
 

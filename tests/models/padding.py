@@ -65,7 +65,17 @@ def old() -> ModelProto:
     return g.model({"image": [1, 3, 16, 16]}, {"probabilities": [1, 5], "gates": [1, 4, 8, 8]})
 
 
-MODELS: list[Callable[[], ModelProto]] = [foldable, left_over, bare, batched, summed, old]
+def repeated() -> ModelProto:
+    """From "image" [1,3,8,8]: every row twice, as Keras 3 writes nearest upsampling -> "map" [1,4,14,4]."""
+    g = Graph("repeated", opset=13)
+    x = g.op("Relu", g.conv("image", (3, 4), pads=[1, 1, 1, 1]))
+    x = g.op("Tile", g.op("Unsqueeze", x, g.keep([3])), g.keep([1, 1, 1, 2, 1]))
+    x = g.op("Reshape", x, g.keep([1, 4, 16, 8]))
+    g.op("Sigmoid", g.conv(x, (4, 4), strides=[1, 2], pads=[0, 0, 0, 1]), out="map")
+    return g.model({"image": [1, 3, 8, 8]}, {"map": [1, 4, 14, 4]})
+
+
+MODELS: list[Callable[[], ModelProto]] = [foldable, left_over, bare, batched, summed, old, repeated]
 
 
 def make_all(folder: str | Path) -> dict[str, Path]:
