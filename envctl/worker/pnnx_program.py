@@ -27,7 +27,7 @@ FEW = 16  # repeats of a Tile that are written as so many inputs of a Concat
 def convert(source, target, options):
     """Write model.param and model.bin into `target`; returns the model's ends, and which pnnx it was."""
     scratch = tempfile.mkdtemp()
-    model = tiles_joined(slimmed(source, options.get("shapes") or {}))
+    model = modes_said(tiles_joined(slimmed(source, options.get("shapes") or {})))
     written = os.path.join(scratch, "slim.onnx")
     import onnx
 
@@ -93,6 +93,24 @@ def fix(graph, shapes):
             if dim.WhichOneof("value") != "dim_value":
                 dim.Clear()
     del graph.value_info[:]
+
+
+def modes_said(model):
+    """The model with the mode of its Pads written down: pnnx's rule is for Pads that have it, and leaves out those of
+    exporters which rely on the default. Those that it would not do right stay left out (docs/evidence.md#pnnx-pad)."""
+    from onnx import helper, numpy_helper
+
+    known = {each.name: each for each in model.graph.initializer}
+    for node in model.graph.node:
+        plain = node.op_type == "Pad" and len(node.input) < 4 and not any(it.name == "mode" for it in node.attribute)
+        if plain and node.input[1] in known and does(numpy_helper.to_array(known[node.input[1]]).tolist()):
+            node.attribute.append(helper.make_attribute("mode", "constant"))
+    return model
+
+
+def does(pads):
+    """Whether ncnn pads so: nothing is cut off, and nothing added to the first axis, which is the batch's."""
+    return min(pads) >= 0 and pads[0] == pads[len(pads) // 2] == 0
 
 
 def tiles_joined(model):
