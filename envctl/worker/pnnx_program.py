@@ -10,6 +10,7 @@ import re
 import subprocess
 import tempfile
 
+import pnnx_ready
 from failure import OUT_OF_MEMORY_WORDS, StepFailed
 
 NO_BATCH = 233  # pnnx's number for an axis that is none
@@ -21,13 +22,12 @@ INPUT = re.compile(r'^\s*ex\.input\("([^"]+)"([^\n]*)$', re.M)
 OUTPUT = re.compile(r"^\s*out\.append\(([^\n]*)$", re.M)
 AXIS = re.compile(r"(?:batch_index=|squeeze\()(\d+)")
 FLOAT = 1  # TensorProto.FLOAT
-FEW = 16  # repeats of a Tile that are written as so many inputs of a Concat
 
 
 def convert(source, target, options):
     """Write model.param and model.bin into `target`; returns the model's ends, and which pnnx it was."""
     scratch = tempfile.mkdtemp()
-    model = modes_said(tiles_joined(slimmed(source, options.get("shapes") or {})))
+    model = pnnx_ready.ready(slimmed(source, options.get("shapes") or {}))
     written = os.path.join(scratch, "slim.onnx")
     import onnx
 
@@ -95,56 +95,6 @@ def fix(graph, shapes):
     del graph.value_info[:]
 
 
-def modes_said(model):
-    """The model with the mode of its Pads written down: pnnx's rule is for Pads that have it, and leaves out those of
-    exporters which rely on the default. Those that it would not do right stay left out (docs/evidence.md#pnnx-pad)."""
-    from onnx import helper, numpy_helper
-
-    known = {each.name: each for each in model.graph.initializer}
-    for node in model.graph.node:
-        plain = node.op_type == "Pad" and len(node.input) < 4 and not any(it.name == "mode" for it in node.attribute)
-        if plain and node.input[1] in known and does(numpy_helper.to_array(known[node.input[1]]).tolist()):
-            node.attribute.append(helper.make_attribute("mode", "constant"))
-    return model
-
-
-def does(pads):
-    """Whether ncnn pads so: nothing is cut off, and nothing added to the first axis, which is the batch's."""
-    return min(pads) >= 0 and pads[0] == pads[len(pads) // 2] == 0
-
-
-def tiles_joined(model):
-    """The model with each Tile of few repeats as Concats of the same tensor, which is the same: pnnx leaves out Tiles
-    of five axes, which is what Keras 3's nearest UpSampling2D comes to (docs/evidence.md#pnnx-tile)."""
-    from onnx import numpy_helper
-
-    repeats = {each.name: each for each in model.graph.initializer}
-    nodes = []
-    for node in model.graph.node:
-        known = repeats.get(node.input[1]) if node.op_type == "Tile" else None
-        each = [] if known is None else numpy_helper.to_array(known).tolist()
-        nodes += joined(node, each) if 1 <= max(each, default=0) <= FEW and min(each) >= 1 else [node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    return model
-
-
-def joined(tile, repeats):
-    """A Concat for every axis that is repeated."""
-    from onnx import helper
-
-    steps = [(axis, count) for axis, count in enumerate(repeats) if count > 1]
-    if not steps:
-        return [helper.make_node("Identity", tile.input[:1], tile.output, name=tile.name)]
-    nodes, given = [], tile.input[0]
-    for axis, count in steps:
-        made = tile.output[0] if axis == steps[-1][0] else "%s along %d" % (tile.output[0], axis)
-        name = "%s along %d" % (tile.name, axis)
-        nodes.append(helper.make_node("Concat", [given] * count, [made], name=name, axis=axis))
-        given = made
-    return nodes
-
-
 def run_program(model_path, model, files, options):
     """What pnnx printed; raises when it failed or wrote nothing."""
     sizes = [[dim.dim_value for dim in each.type.tensor_type.shape.dim] for each in model.graph.input]
@@ -175,9 +125,21 @@ def refuse_left_out(log, param):
     told += [kind for kind in sorted(set(LEFT.findall(log)) & written) if not any(kind in each for each in told)]
     if told:
         raise StepFailed("unsupported", "pnnx has no rule for, and left out: " + "; ".join(told))
+    refuse_lost_axes(param)
     words = NOT_SUPPORTED.findall(log)
     if words:
         raise StepFailed("unsupported", "pnnx: " + "; ".join(word.strip() for word in words))
+
+
+def refuse_lost_axes(param):
+    """Raise for a reduction that has lost its axes and would reduce everything: pnnx loses a single one that comes as
+    an input of the node (ReduceSum from opset 13 on, the others from 18), and says nothing."""
+    with open(param, encoding="utf-8") as stream:
+        layers = [line.split() for line in stream.read().splitlines()[2:] if line.startswith("Reduction")]
+    lost = [layer[1] for layer in layers if "1=0" in layer and "-23303=0" in layer]
+    if lost:
+        what = "pnnx lost the axis of the reductions %s, which would reduce everything; up to opset 12 it does not"
+        raise StepFailed("unsupported", what % ", ".join(lost))
 
 
 def ends_of(model, script):
