@@ -144,6 +144,12 @@ class Bench:
         )
 
 
+def compile_envctl() -> None:
+    """An installed program has its bytecode; a checkout that may write none would be compiled anew by each start."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    run([sys.executable, "-m", "compileall", "-q", str(ROOT / "envctl")])
+
+
 def made_lock(requirements: tuple[str, ...]) -> Lock:
     wanted, recipe = wheelhouse.stack("3.11"), wheelhouse.spec(*requirements)
     indexes, platform = Indexes(addresses={}), building.PLATFORM
@@ -276,6 +282,7 @@ def main() -> None:
         stage(given.stage, given.module)
         return
     os.environ.setdefault("ENVCTL_CACHE", str(Path.home() / ".cache" / "envctl-bench"))
+    compile_envctl()
     with tempfile.TemporaryDirectory(prefix="envctl-bench-") as folder:
         bench = Bench(given.set, Path(folder), given.rounds)
         try:
