@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from envctl.oci import contents
 from envctl.oci.assemble import Recipe, assemble
-from envctl.oci.wheel import read_wheel
+from envctl.oci.wheel import Wheel, read_wheel
 from tests import building, odd_wheels, wheelhouse
 from tests.building import Order, build, built, new_cache
 from tests.conftest import Ran
@@ -94,7 +95,12 @@ def test_wheels_that_share_a_file_are_compared_once(tmp_path: Path, monkeypatch:
     """Both are heavy, in layers of their own: a lock that changes a third wheel needs nothing of them any more."""
     monkeypatch.setenv("ENVCTL_CACHE", str(new_cache(tmp_path / "cache")))
     opened: list[str] = []
-    monkeypatch.setattr(contents, "read_wheel", lambda path, label: opened.append(label) or read_wheel(path, label))
+
+    def reading(path: Path, label: str) -> Wheel:
+        opened.append(label)
+        return read_wheel(path, label)
+
+    monkeypatch.setattr(contents, "read_wheel", reading)
     shared = []
     for name in ("one", "two"):
         members: dict[str, str | bytes] = {"tests/__init__.py": "same", f"{name}/data.bin": os.urandom(2 << 20)}
@@ -106,7 +112,7 @@ def test_wheels_that_share_a_file_are_compared_once(tmp_path: Path, monkeypatch:
         lock = building.written(tmp_path / says, tmp_path, [*shared, third]).lock
         paths = {each.sha256: tmp_path / each.file for each in shared} | {third.sha256: tmp_path / says / third.file}
         recipe = Recipe(lock=lock, base=base_for_311())
-        assert assemble(recipe, lambda paths=paths: paths, print).layers
+        assert assemble(recipe, partial(dict, paths), print).layers
     assert sorted(opened) == [f"{name}-1.0-py3-none-any.whl" for name in ("one", "third", "third", "two")]
 
 
