@@ -31,7 +31,7 @@ from envctl.oci.transport import Patience
 from envctl.oci.written import write_layout
 from tests.conftest import Ran, run_envctl
 from tests.faulty_proxy import Fault, faulty
-from tests.images import entry, image, layer, noise, tar, tar_of
+from tests.images import entry, image, layer, noise, quiet, tar, tar_of
 from tests.registry_server import Server, registry
 
 MIB = 1 << 20
@@ -76,10 +76,6 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache."""
     monkeypatch.setenv("ENVCTL_CACHE", str(tmp_path / "empty"))
     return tmp_path / "empty"
-
-
-def quiet(_: str) -> None:
-    pass
 
 
 def test_a_tag_becomes_a_digest_and_the_digest_needs_no_network(server: Server, empty: Path) -> None:
