@@ -35,6 +35,31 @@ class Route:
     opsets: tuple[str, ...] = ()
 
 
+# operators of TensorFlow that freezing takes out of the graph before any writer sees it
+VANISHING = frozenset({
+    "VarHandleOp", "ReadVariableOp", "VarIsInitializedOp", "AssignVariableOp", "StatefulPartitionedCall", "NoOp",
+    "PartitionedCall",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rules:
+    """A framework's operators that a writer's release has a rule for, with the opset that it begins at."""
+
+    writer: str
+    release: str
+    operators: dict[str, int]
+    source: str
+
+
+@cache
+def rules(writer: str) -> Rules:
+    """The registry of a writer, as it was asked."""
+    table = next(each for each in _tables()["rules"] if each["writer"] == writer)
+    since = {name: int(opset) for opset, names in table["operators"].items() for name in names}
+    return Rules(writer=writer, release=table["release"], operators=since, source=table["source"])
+
+
 def find(model_format: str, readable: frozenset[str], *, to: str = "") -> Route | None:
     """The route from a format to one that the engine reads: None where it reads the model as it is. With `to`, that
     format is passed in any case. Raises `BadInput` when no way leads there."""

@@ -60,10 +60,10 @@ def explain_text(text: str, facts: Facts) -> list[Cause]:
     return list(explain_stream(io.BytesIO(text.encode("utf-8", errors="replace")), facts).causes)
 
 
-def told_by(text: str) -> tuple[list[Reason], list[str]]:
+def told_by(text: str, *, sure: bool = False) -> tuple[list[Reason], list[str]]:
     """The likeliest cause of a failure on this host and its remedies, for an error's `because` and `do`; or nothing."""
     found = explain_text(text, this_host(read_host()))
-    if not found or found[0].confidence == "possible":
+    if not found or found[0].confidence == "possible" or (sure and found[0].confidence != "sure"):
         return [], []
     first = found[0]
     said = first.cause if first.confidence == "sure" else f"likely: {first.cause}"
