@@ -21,7 +21,7 @@ from envctl.tree import canonical_json
 
 PROTOCOL = 1
 MOST_LACKING, MOST_WORDS = 5000, 500  # of what a worker says: it has met an untrusted model
-Step = Literal["convert", "infer", "conform", "measure", "shapes"]
+Step = Literal["convert", "infer", "conform", "measure", "shapes", "ask"]
 # "ok", or the kind of failure; the last three are seen from outside, as the worker could not speak any more
 Status = Literal[
     "ok", "engine-missing", "invalid-model", "unsupported", "no-device", "out-of-memory", "engine-error",

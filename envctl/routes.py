@@ -35,10 +35,12 @@ class Route:
     opsets: tuple[str, ...] = ()
 
 
-# operators of TensorFlow that freezing takes out of the graph before any writer sees it
+# operators of TensorFlow that no writer sees: freezing takes variables and calls out, and a SavedModel's own functions that
+# store and restore it are no part of its signatures
 VANISHING = frozenset({
-    "VarHandleOp", "ReadVariableOp", "VarIsInitializedOp", "AssignVariableOp", "StatefulPartitionedCall", "NoOp",
-    "PartitionedCall",
+    "VarHandleOp", "ReadVariableOp", "VarIsInitializedOp", "AssignVariableOp", "DisableCopyOnRead", "NoOp",
+    "StatefulPartitionedCall", "PartitionedCall", "MergeV2Checkpoints", "RestoreV2", "SaveV2", "ShardedFilename",
+    "StaticRegexFullMatch", "StringJoin",
 })  # fmt: skip
 
 

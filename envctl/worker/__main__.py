@@ -94,6 +94,9 @@ def perform(job, folder, source):
         done = measure.measure(adapter, job, folder, source, timings, check_names)
     elif job["step"] == "shapes":
         done = {"read_back": adapter.shapes(source, job["options"])}
+    elif job["step"] == "ask":
+        adapter.ask(source, job["options"])
+        done = {}
     else:
         done = infer(adapter, job, folder, source, timings)
     return dict(done, versions=adapter.versions(), timings=timings)

@@ -21,9 +21,10 @@ class StepFailed(Exception):
         self.lacking = list(lacking)
 
 
-def lacks(op="", node="", why="", domain="", attribute=""):
+def lacks(op="", node="", why="", domain="", attribute="", layer=""):
     """One operator that an engine lacks, as far as the engine tells: of what it leaves out, the host asks the file."""
-    return {"op": op, "domain": domain, "node": node, "attribute": attribute, "why": " ".join(why.split())}
+    said = {"op": op, "domain": domain, "node": node, "attribute": attribute, "layer": layer}
+    return dict(said, why=" ".join(why.split()))
 
 
 def kind_of(error):

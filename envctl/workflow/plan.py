@@ -182,8 +182,7 @@ def check_target(found: Plan, ask: Ask, model: ModelFacts | None) -> None:
         do = [f"{found.spec.title} offers: {', '.join(found.spec.precisions)}"]
         raise BadInput(f"{found.spec.title} cannot be asked for {ask.precision} here", because=because, do=do)
     if model:
-        _check_domains(found.spec, model)
-        _check_operators(found, model)
+        check_operators(found, model)
 
 
 def _check_provider(found: Plan) -> None:
@@ -196,7 +195,9 @@ def _check_provider(found: Plan) -> None:
         raise NoStack(f"{found.title} is not to be had", because=because, do=do)
 
 
-def _check_operators(found: Plan, model: ModelFacts) -> None:
+def check_operators(found: Plan, model: ModelFacts) -> None:
+    """Raise `NoStack` for operators that the engine is known to lack; also of a model that a route made."""
+    _check_domains(found.spec, model)
     names, source = found.spec.lacking(found.stack.version(found.spec.engine), model.ops - model.functions)
     if names:
         said = [Lacking(op=name, why=f"{found.title} reads none of that name") for name in names]

@@ -1,7 +1,7 @@
 """Ways out for operators that an engine lacks: only what is known to lead somewhere, with what says so.
 
-Engines that pass ONNX's own tests of these operators (`[passes]` of images/*.toml), and a writer's registry of a framework's
-operators (`[[rules]]` of images/routes.toml).
+Engines that pass ONNX's own tests of these operators (`[passes]` of images/*.toml), and a writer's registry of a
+framework's operators (`[[rules]]` of images/routes.toml).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _others(own: frozenset[str], spec: ImageSpec) -> list[str]:
     for other in (read_spec(name) for name in engines() if name != spec.engine):
         if other.passes and own <= other.passes.names:
             way = f"envctl run --{other.option} {other.passes.release}"
-            told.append(f"{other.title} passes ONNX's tests of {_listed(own)}: {way}")
+            told.append(f"{other.title} passes ONNX's tests of {listed(own)}: {way}")
     return told or ["write it with other operators before exporting"]
 
 
@@ -56,7 +56,7 @@ def _through_onnx(own: frozenset[str]) -> list[str]:
     lacking = sorted(op for op in own if op not in rules.operators and op not in routes.VANISHING)
     if not lacking:
         return ["let the model pass its framework first, which has rules for all of them: --via onnx"]
-    told = f"--via onnx would not help: {rules.writer} {rules.release} has no rule for {_listed(frozenset(lacking))}"
+    told = f"--via onnx would not help: {rules.writer} {rules.release} has no rule for {listed(frozenset(lacking))}"
     return [f"write it with other operators in the framework, and save it again ({told})"]
 
 
@@ -72,6 +72,7 @@ def _attributes(found: Sequence[Lacking]) -> list[str]:
     return list(dict.fromkeys(do))
 
 
-def _listed(names: frozenset[str]) -> str:
+def listed(names: frozenset[str]) -> str:
+    """The names in their order, the first four of many."""
     shown = sorted(names)
     return ", ".join(shown[:4]) + (f" and {len(shown) - 4} more" if len(shown) > 4 else "")

@@ -140,6 +140,11 @@ def convert(source, target, options):
     return {"artifacts": artifacts, "read_back": {"providers": " ".join(session.get_providers())}}
 
 
+def ask(source, options):
+    """Raise what the library has no operator or kernel for; nothing is run."""
+    start(source, session_options(dict(options, optimise=False)), {})
+
+
 def shapes(source, options):
     """Element type and shape of every output, as the library infers them when it loads the model; nothing is run."""
     session = start(source, session_options(dict(options, optimise=False)), {})

@@ -41,6 +41,11 @@ def read(source):
     return model
 
 
+def ask(source, options):
+    """Raise what the front end lacks for the model; nothing is written."""
+    read(source)
+
+
 def translated(error):
     text = str(error)
     if "not supported" in text.lower():
