@@ -35,8 +35,8 @@ class Route:
     opsets: tuple[str, ...] = ()
 
 
-# operators of TensorFlow that no writer sees: freezing takes variables and calls out, and a SavedModel's own functions that
-# store and restore it are no part of its signatures
+# operators of TensorFlow that no writer sees: freezing takes variables and calls out, and the functions by which a
+# SavedModel stores and restores itself are no part of its signatures
 VANISHING = frozenset({
     "VarHandleOp", "ReadVariableOp", "VarIsInitializedOp", "AssignVariableOp", "DisableCopyOnRead", "NoOp",
     "StatefulPartitionedCall", "PartitionedCall", "MergeV2Checkpoints", "RestoreV2", "SaveV2", "ShardedFilename",

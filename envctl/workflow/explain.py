@@ -61,8 +61,8 @@ def explain_text(text: str, facts: Facts) -> list[Cause]:
 
 
 def told_by(text: str, *, sure: bool = False) -> tuple[list[Reason], list[str]]:
-    """The likeliest cause of a failure on this host and its remedies, for an error's `because` and `do`; or nothing. With
-    `sure`, only one that is certain or was measured."""
+    """The likeliest cause of a failure on this host and its remedies, for an error's `because` and `do`; or nothing.
+    With `sure`, only one that is certain or was measured."""
     found = explain_text(text, this_host(read_host()))
     known = found and (found[0].confidence == "sure" or found[0].rule.evidence == "measured")
     if not found or found[0].confidence == "possible" or (sure and not known):
