@@ -37,7 +37,8 @@ def ways_out(found: Sequence[Lacking], form: str, spec: ImageSpec, *, routed: bo
 def _custom(names: Sequence[str]) -> list[str]:
     if not names:
         return []
-    return [f"replace {', '.join(names[:3])} before exporting, or define it as a function of the model"]
+    inlined = "where the model defines it as a function: onnx.inliner.inline_local_functions"
+    return [f"replace {', '.join(names[:3])} by ONNX's own operators before exporting; {inlined}"]
 
 
 def _others(own: frozenset[str], spec: ImageSpec) -> list[str]:

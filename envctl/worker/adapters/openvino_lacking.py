@@ -18,7 +18,8 @@ NO_RULE = re.compile(
 REFUSED = re.compile(
     r"While validating (?:ONNX )?node '(?:<Node\((\w*)\): )?([^'\n]*?)>?':\n+(.+?)(?=\n\n|\nCheck |\nSummary|\Z)", re.S
 )
-VERSION = re.compile(r"-\d+$")  # 2026 writes Det-17
+# 2026 writes Det-17, and util::SequenceErase of what it could not make tensors of
+VERSION, HELPER = re.compile(r"-\d+$"), "util::"
 NOTHING = "the front end has no conversion rule"
 alive = {}
 BODIES = 2  # of an If; a Loop has one
@@ -39,7 +40,7 @@ def refusal(source, text):
 def without_rule(text):
     """(domain, operator) of everything that there is no rule for."""
     names = [name.strip() for group in NO_RULE.findall(text) for name in group.split(",")]
-    return {VERSION.sub("", name).rpartition(".")[::2] for name in names if name.strip()}
+    return {VERSION.sub("", name).replace(HELPER, "").rpartition(".")[::2] for name in names if name}
 
 
 def named(node, rules, said):
