@@ -15,8 +15,9 @@ from envctl.spec import ImageSpec, engines, read_spec
 from envctl.workflow.lacking import OWN, operator
 
 FRAMEWORKS = ("saved-model", "graph-def")
+KERNEL = re.compile(r"no kernel for the types")
 CONSTANT = re.compile(r"(?i)constant|initializer|build-time")
-NO_RULE = re.compile(r"(?i)no (conversion )?rule|no such layer|none of that name|not registered|no kernel|left it out")
+NO_RULE = re.compile(r"(?i)no (conversion )?rule|no such layer|none of that name|not registered|left it out")
 
 
 def ways_out(found: Sequence[Lacking], form: str, spec: ImageSpec, *, routed: bool = False) -> list[str]:
@@ -68,6 +69,8 @@ def _attributes(found: Sequence[Lacking]) -> list[str]:
     for each in formed[:2]:
         if each.attribute and each.node:
             do.append(f"export {each.op} {each.node} with another {each.attribute.partition('=')[0]} than it has")
+    if any(KERNEL.search(each.why) for each in formed):
+        do.append("cast what it reads to a type that has a kernel (float32, int32, int64) and what it makes back")
     if any(CONSTANT.search(each.why) for each in formed):
         do.append("fold what does not depend on the inputs: onnxslim MODEL.onnx OUT.onnx (pypi:onnxslim)")
     return list(dict.fromkeys(do))

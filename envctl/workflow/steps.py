@@ -125,7 +125,8 @@ def _lacks(job: Job, prepared: Prepared, result: Result) -> EnvctlError:
     error.kind = result.status
     cause, known = _explained(job, result, sure=True)
     error.because += cause
-    error.do = [*known, *remedies.ways_out(found, form, engine, routed="to" in job.options)]
+    ways = remedies.ways_out(found, form, engine, routed="to" in job.options)
+    error.do = [*known, *(way for way in ways if not (known and "--via onnx" in way))]
     error.do += [f"read {job.folder / 'worker.log'}", f"do it again: {job.folder / 'reproduce.sh'}"]
     lacking.attach(error, found)
     return error
