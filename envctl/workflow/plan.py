@@ -10,7 +10,6 @@ from packaging.version import Version
 from envctl import evidence
 from envctl.errors import BadInput, HostLacks, NoStack, Reason
 from envctl.evidence import refuted
-from envctl.explain import no_stack
 from envctl.host import HostFacts
 from envctl.job import Lacking
 from envctl.lock import Lock
@@ -116,6 +115,8 @@ def plan(
     )
     answer = solve(matrix, request)
     if isinstance(answer, Conflict):
+        from envctl.explain import no_stack
+
         raise no_stack(matrix, answer)
     python = answer.version("python")
     base = base_for(python)
