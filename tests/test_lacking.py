@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -210,6 +211,23 @@ def test_a_saved_model_whose_variables_openvino_does_not_find_passes_through_onn
 
 @pytest.mark.engines
 @pytest.mark.slow
+def test_the_engine_is_asked_before_samples_are_run_to_quantise(
+    envctl: Program, tmp_path: Path, own_cache: Path
+) -> None:
+    path = make.formed(tmp_path / "m.onnx")
+    wish = ("--precision", "int8", "--calibration", "seeded")
+    ran = envctl("run", "--ort", "1.31", *LOCAL, "verify", path, *wish, "--keep", ENVCTL_CACHE=str(own_cache))
+    (folder,) = (own_cache / "jobs").iterdir()
+    assert {"ask", "types"} <= {each.name for each in folder.iterdir()}, ran.err  # it takes the form
+    shutil.rmtree(folder)
+    ran = envctl("run", "--openvino", "2026.4", *LOCAL, "verify", path, *wish, ENVCTL_CACHE=str(own_cache))
+    assert ran.code == 5 and "could not convert m.onnx: it has no way for Resize" in ran.err
+    (folder,) = (own_cache / "jobs").iterdir()
+    assert "types" not in {each.name for each in folder.iterdir()}
+
+
+@pytest.mark.engines
+@pytest.mark.slow
 def test_what_tf2onnx_lacks_is_named_and_foreseen_as_a_doubt(envctl: Program, tmp_path: Path, own_cache: Path) -> None:
     path, target = make.graph_def(tmp_path / "m.pb"), ("--ort", "1.31", *LOCAL, "verify")
     ran = envctl("run", *target, path, "--plan", "--json")
@@ -218,6 +236,36 @@ def test_what_tf2onnx_lacks_is_named_and_foreseen_as_a_doubt(envctl: Program, tm
     assert ran.code == 5
     named = {(it["op"], it["node"], it["layer"]) for it in ran.json["error"]["lacking"]}
     assert ("Lgamma", "model/tail/gamma", "model/tail") in named and {op for op, _, _ in named} == {"Betainc", "Lgamma"}
+
+
+TORCH = """
+import torch
+class Head(torch.nn.Module):
+    def forward(self, x):
+        return torch.linalg.det(x)
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem, self.head = torch.nn.Linear(4, 4), Head()
+    def forward(self, x):
+        return self.head(torch.relu(self.stem(x)))
+net, x = Net().eval(), torch.rand(2, 4, 4)
+torch.jit.trace(net, x).save("traced.pt")
+torch.export.save(torch.export.export(net, (x,)), "exported.pt2")
+"""
+
+
+@pytest.mark.engines
+@pytest.mark.slow
+def test_modules_of_torch_are_named_through_both_exporters(envctl: Program, tmp_path: Path) -> None:
+    (tmp_path / "make.py").write_text(TORCH)
+    made = envctl("run", "--torch", "2.15", *LOCAL, "--", "python", "make.py")
+    assert made.code == 0, made.err
+    for name in ("traced.pt", "exported.pt2"):
+        shape = ("--shape", "x=2x4x4") if name == "traced.pt" else ()
+        ran = envctl("run", "--openvino", "2026.4", *LOCAL, "verify", name, *shape, "--via", "torch==2.15", "--json")
+        (entry,) = ran.json["error"]["lacking"]
+        assert (ran.code, entry["op"], entry["layer"]) == (3, "Det", "head"), ran.err
 
 
 def test_the_registry_of_the_writer_is_that_of_a_release_there_is() -> None:

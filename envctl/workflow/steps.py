@@ -115,7 +115,8 @@ def _lacks(job: Job, prepared: Prepared, result: Result) -> EnvctlError:
     """The error of an engine that named what it lacks."""
     form, engine = str(job.options.get("format", "")), prepared.plan.spec
     found = lacking.located(job.source, form, result.lacking)
-    what = f"{prepared.plan.title} could not {job.step} {job.source.name}: it has no way for {lacking.names(found)}"
+    step = "convert" if job.step == "ask" else job.step
+    what = f"{prepared.plan.title} could not {step} {job.source.name}: it has no way for {lacking.names(found)}"
     error = JobFailed(what, because=lacking.reasons(found, result.status))
     error.kind = result.status
     cause, known = _explained(job, result, sure=True)
