@@ -148,6 +148,28 @@ def served(house: Wheelhouse) -> Iterator[Server]:
         thread.join()
 
 
+@dataclass
+class TwoIndexes:
+    """A vendor's index and the default one, both served."""
+
+    vendor: Wheelhouse
+    default: Wheelhouse
+    vendor_server: Server
+    default_server: Server
+
+    @property
+    def indexes(self) -> Indexes:
+        """Both, by alias."""
+        return Indexes(addresses={"nvidia": self.vendor_server.address, "pypi": self.default_server.address})
+
+
+@contextmanager
+def two_served(vendor: Wheelhouse, default: Wheelhouse) -> Iterator[TwoIndexes]:
+    """Both houses on 127.0.0.1."""
+    with served(vendor) as one, served(default) as other:
+        yield TwoIndexes(vendor, default, one, other)
+
+
 def stack(python: str = "3.11", **constraints: str) -> Stack:
     """A stack of the engine "engine" 1.0 on that Python."""
     versions = {"engine": "1.0", "python": python}

@@ -1,27 +1,22 @@
-"""`envctl run`: convert, infer, verify, or any command, inside the environment that was asked for."""
+"""`envctl run`: convert, infer or verify a model inside the environment that was asked for."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 
 from envctl import host as host_module
 from envctl import matrix
 from envctl.errors import BadInput, JobFailed
 from envctl.model import ModelFacts
-from envctl.tree import cache_root, disk_errors
 from envctl.workflow import convert, load_plan
 from envctl.workflow.ask import Ask, Listener
-from envctl.workflow.environments import carry_out, plan_and_prepare, target_plan
+from envctl.workflow.environments import plan_and_prepare
+from envctl.workflow.job_folder import job_folder
 from envctl.workflow.outcome import Outcome
 from envctl.workflow.plan import choose_runner
 from envctl.workflow.record import record
 from envctl.workflow.source import read_source
-from envctl.workflow.steps import device_of
 from envctl.workflow.task import check_host, check_target
 from envctl.workflow.untold import told
 from envctl.workflow.work import Work
@@ -48,9 +43,12 @@ def run(
     outcome.runner = runner.name
     plan_and_prepare(ask, outcome, host, runner, listener)
     outcome.seconds["environments"] = time.perf_counter() - began
-    with _job_folder(ask, facts, outcome) as folder:
-        work = Work(ask=ask, outcome=outcome, host=host, runner=runner, folder=folder)
-        _perform(work, listener, perform)
+    with job_folder(facts.path.stem[:40], keep=ask.keep) as made:
+        outcome.folder = made.path
+        _perform(Work(ask=ask, outcome=outcome, host=host, runner=runner, folder=made.path), listener, perform)
+        made.keep |= outcome.status == "failed"
+    if not made.keep:
+        outcome.folder = None
     outcome.seconds["total"] = time.perf_counter() - began
     return outcome
 
@@ -67,39 +65,7 @@ def _perform(work: Work, listener: Listener, perform: Callable[[Work, Listener],
         record(work, None)
 
 
-def command(ask: Ask, arguments: list[str], listener: Listener) -> int:
-    """Run a program inside the environment; its own exit code comes back."""
-    host = host_module.read_host()
-    runner, _ = choose_runner(ask.runner)
-    planned = target_plan(matrix.load(), ask, host, runner, None)
-    prepared = carry_out("target", planned, ask, host, runner, listener)
-    listener.say("")
-    return runner.command(arguments, prepared.environment, device_of(prepared.plan.spec))
-
-
 def _read_model(ask: Ask) -> ModelFacts:
     if ask.model is None:
         raise BadInput("no model was given")
     return read_source(ask.model)
-
-
-@contextmanager
-def _job_folder(ask: Ask, facts: ModelFacts, outcome: Outcome) -> Iterator[Path]:
-    """A folder for this run's jobs: kept when a job or its verdict failed, removed when all went well, when the input
-    was no good, when the disk is full or the user stopped it."""
-    jobs = cache_root() / "jobs"
-    with disk_errors(jobs):
-        jobs.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f"{facts.path.stem[:40]}-", dir=jobs))
-    outcome.folder = folder
-    try:
-        yield folder
-    except JobFailed:
-        raise
-    except BaseException:
-        if not ask.keep:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
-    if outcome.status != "failed" and not ask.keep:
-        shutil.rmtree(folder, ignore_errors=True)
-        outcome.folder = None
