@@ -141,7 +141,9 @@ def refuse_lost_axes(param):
         layers = [line.split() for line in stream.read().splitlines()[2:] if line.startswith("Reduction")]
     lost = [layer[1] for layer in layers if "1=0" in layer and "-23303=0" in layer]
     if lost:
-        what = "pnnx lost the axis of the reductions %s, which would reduce everything; up to opset 12 it does not"
+        what = (
+            "pnnx lost the axis of the reductions %s: they would reduce everything. It keeps axes that are an attribute"
+        )
         raise StepFailed("unsupported", what % ", ".join(lost))
 
 
