@@ -37,6 +37,11 @@ def test_the_proof_in_the_readme_is_what_the_program_prints() -> None:
     assert run_envctl(*arguments).err.splitlines() == lines
 
 
+def test_the_question_in_the_readme_is_answered_so() -> None:
+    arguments, lines = shown("$ envctl matrix ask")
+    assert run_envctl(*arguments).out.splitlines() == lines
+
+
 @pytest.mark.engines
 def test_the_main_job_in_the_readme_is_what_the_program_prints(digits: Path, tmp_path: Path) -> None:
     """Line for line, but for paths, digests of the machine and times."""
