@@ -10,6 +10,7 @@ import re
 import subprocess
 import tempfile
 
+import pnnx_ready
 from failure import OUT_OF_MEMORY_WORDS, StepFailed
 
 NO_BATCH = 233  # pnnx's number for an axis that is none
@@ -26,7 +27,7 @@ FLOAT = 1  # TensorProto.FLOAT
 def convert(source, target, options):
     """Write model.param and model.bin into `target`; returns the model's ends, and which pnnx it was."""
     scratch = tempfile.mkdtemp()
-    model = slimmed(source, options.get("shapes") or {})
+    model = pnnx_ready.ready(slimmed(source, options.get("shapes") or {}))
     written = os.path.join(scratch, "slim.onnx")
     import onnx
 
@@ -124,9 +125,21 @@ def refuse_left_out(log, param):
     told += [kind for kind in sorted(set(LEFT.findall(log)) & written) if not any(kind in each for each in told)]
     if told:
         raise StepFailed("unsupported", "pnnx has no rule for, and left out: " + "; ".join(told))
+    refuse_lost_axes(param)
     words = NOT_SUPPORTED.findall(log)
     if words:
         raise StepFailed("unsupported", "pnnx: " + "; ".join(word.strip() for word in words))
+
+
+def refuse_lost_axes(param):
+    """Raise for a reduction that has lost its axes and would reduce everything: pnnx loses a single one that comes as
+    an input of the node (ReduceSum from opset 13 on, the others from 18), and says nothing."""
+    with open(param, encoding="utf-8") as stream:
+        layers = [line.split() for line in stream.read().splitlines()[2:] if line.startswith("Reduction")]
+    lost = [layer[1] for layer in layers if "1=0" in layer and "-23303=0" in layer]
+    if lost:
+        what = "pnnx lost the axis of the reductions %s, which would reduce everything; up to opset 12 it does not"
+        raise StepFailed("unsupported", what % ", ".join(lost))
 
 
 def ends_of(model, script):

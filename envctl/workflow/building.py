@@ -40,18 +40,27 @@ def _job(work: Work, source: ModelFacts) -> Job:
         may_cast=ask.precision == "fp32",  # said in so many words: float64 may become that
         by_flag=not by_types and ask.precision not in (None, "fp32", source.precision()),
     )
+    if {ask.precision, source.precision()} & {"fp16", "bf16"}:
+        job.options["half"] = True  # the graph that is converted has such types, written by a step before or its own
     if ask.keep_layers:
         job.options["keep_layers"] = list(ask.keep_layers)  # another engine comes of them
     if source.external:
-        job.options["data"] = f"{deliver.stem(work.source, prepared.plan.spec)}.data"
+        job.options["data"] = _beside(work)
     return job
+
+
+def _beside(work: Work) -> str:
+    """The name by which weights beside the artifact will be delivered."""
+    return f"{deliver.stem(work.source, work.target.plan.spec)}.data"
 
 
 def _made(work: Work, passed: Passed, job: Job, key: built_engines.Key | None) -> Result:
     """Run the conversion, after the step that writes the types where there is one."""
     if tools := typed.wanted(work.ask, passed.model, work.target):
         files: list[Path] = [path.resolve() for path in typed.make(work, tools, passed)]
-        job = replace(job, source=files[0], companions=tuple(files[1:]))
+        options = {name: value for name, value in job.options.items() if name != "data"}
+        options |= {"data": _beside(work)} if files[1:] else {}  # the step before puts weights into the graph if it can
+        job = replace(job, source=files[0], companions=tuple(files[1:]), options=options)
     if key is None:
         result = steps.run(job, work.target, work.runner)
         if tools:

@@ -76,7 +76,6 @@ def smoke(draft: Draft, locked: Locked, say: Callable[[str], None]) -> Smoke:
     there = daemon.image(config) or daemon.image(draft.image().digest)
     identifier = str(there["Id"]) if there else load.load(draft, [], say).identifier
     runner = DockerRunner()
-    runner.why_not()  # asks with a short patience, and takes a long one for what follows
     try:
         with job_folder("smoke") as made:
             return _Inside(runner, identifier, locked, made.path, say).look()
@@ -140,7 +139,7 @@ class _Inside:
         if self.spec is None or self.spec.runs_on == "cpu":
             return {}
         try:
-            device_request(self.runner.client.info())
+            device_request(daemon.get("/info"))
         except HostLacks:
             return {}
         return {"device": "cuda"}

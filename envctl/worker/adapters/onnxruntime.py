@@ -112,10 +112,10 @@ def convert(source, target, options):
     import onnxruntime
 
     chosen = session_options(options)
-    if options.get("precision") in ("fp16", "bf16") and not options.get("data"):
+    if options.get("half"):
         session = start(source, chosen, {})  # it can be loaded
-        shutil.copyfile(source, os.path.join(target, "model.onnx"))
-        return {"artifacts": ["model.onnx"], "read_back": {"providers": " ".join(session.get_providers())}}
+        artifacts = as_it_is(source, target, options.get("data"))
+        return {"artifacts": artifacts, "read_back": {"providers": " ".join(session.get_providers())}}
     chosen.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     chosen.optimized_model_filepath = os.path.join(target, "model.onnx")
     artifacts = ["model.onnx"]
@@ -126,6 +126,18 @@ def convert(source, target, options):
         artifacts.append(options["data"])
     session = start(source, chosen, {})  # written for any device: the CPU is enough
     return {"artifacts": artifacts, "read_back": {"providers": " ".join(session.get_providers())}}
+
+
+def as_it_is(source, target, data):
+    """The model copied, its outer weights in one file under the name that they will be delivered by."""
+    copied = os.path.join(target, "model.onnx")
+    if not data:
+        shutil.copyfile(source, copied)
+        return ["model.onnx"]
+    import onnx_apart
+
+    onnx_apart.copy(source, copied, data)
+    return ["model.onnx", data]
 
 
 def shapes(source, options):
