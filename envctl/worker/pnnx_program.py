@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 
 import pnnx_ready
-from failure import OUT_OF_MEMORY_WORDS, StepFailed
+from failure import OUT_OF_MEMORY_WORDS, StepFailed, lacks
 
 NO_BATCH = 233  # pnnx's number for an axis that is none
 FILES = ("pnnxparam", "pnnxbin", "pnnxpy", "pnnxonnx", "ncnnparam", "ncnnbin", "ncnnpy")
@@ -22,6 +22,7 @@ INPUT = re.compile(r'^\s*ex\.input\("([^"]+)"([^\n]*)$', re.M)
 OUTPUT = re.compile(r"^\s*out\.append\(([^\n]*)$", re.M)
 AXIS = re.compile(r"(?:batch_index=|squeeze\()(\d+)")
 FLOAT = 1  # TensorProto.FLOAT
+LEFT_OUT = "pnnx has no rule for it, and left it out"
 
 
 def convert(source, target, options):
@@ -124,7 +125,9 @@ def refuse_left_out(log, param):
     told = ["%s (%s)" % (node, ", ".join(params)) for node, params in dropped.items()]
     told += [kind for kind in sorted(set(LEFT.findall(log)) & written) if not any(kind in each for each in told)]
     if told:
-        raise StepFailed("unsupported", "pnnx has no rule for, and left out: " + "; ".join(told))
+        found = [lacks(*node.split(" ", 1), why=LEFT_OUT, attribute=", ".join(said)) for node, said in dropped.items()]
+        found += [lacks(kind, why=LEFT_OUT) for kind in told if kind in written]
+        raise StepFailed("unsupported", "pnnx has no rule for, and left out: " + "; ".join(told), found)
     refuse_lost_axes(param)
     words = NOT_SUPPORTED.findall(log)
     if words:

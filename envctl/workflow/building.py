@@ -8,6 +8,7 @@ from pathlib import Path
 from envctl.job import Job, Result
 from envctl.model import ModelFacts
 from envctl.workflow import built_engines, calibration, deliver, shapes, steps, typed
+from envctl.workflow.plan import check_operators
 from envctl.workflow.route import Passed
 from envctl.workflow.work import Work
 
@@ -16,6 +17,8 @@ def build(work: Work, passed: Passed) -> Result:
     """What the conversion of the model made, which has `passed` its route; engines built for GPUs are kept, and found
     again by all they depend on."""
     spec, outcome, source = work.target.plan.spec, work.outcome, passed.model
+    if source is not work.source:
+        check_operators(work.target.plan, source)
     job = _job(work, source)
     key = None
     if spec.runs_on == "nvidia-gpu":
@@ -54,9 +57,17 @@ def _beside(work: Work) -> str:
     return f"{deliver.stem(work.source, work.target.plan.spec)}.data"
 
 
+def _asked_first(work: Work, passed: Passed) -> None:
+    """Raise what the engine lacks before samples are run through the model to quantise it."""
+    if work.ask.precision == "int8":
+        job = replace(_job(work, passed.model), folder=work.folder / "ask", step="ask")
+        steps.run(job, work.target, work.runner)
+
+
 def _made(work: Work, passed: Passed, job: Job, key: built_engines.Key | None) -> Result:
     """Run the conversion, after the step that writes the types where there is one."""
     if tools := typed.wanted(work.ask, passed.model, work.target):
+        _asked_first(work, passed)
         files: list[Path] = [path.resolve() for path in typed.make(work, tools, passed)]
         options = {name: value for name, value in job.options.items() if name != "data"}
         options |= {"data": _beside(work)} if files[1:] else {}  # the step before puts weights into the graph if it can

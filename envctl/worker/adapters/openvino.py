@@ -5,6 +5,7 @@ import inspect
 import os
 import sys
 
+from adapters import openvino_lacking
 from failure import StepFailed
 
 HINTS = {"fp32": "f32", "fp16": "f32", "bf16": "bf16", "int8": "f32"}  # of what is not quantised
@@ -33,14 +34,21 @@ def read(source):
     import openvino
 
     try:
-        return openvino.Core().read_model(source)
+        model = openvino.Core().read_model(source)
     except Exception as error:
-        raise translated(error) from error
+        raise openvino_lacking.refusal(source, str(error)) or translated(error) from error
+    openvino_lacking.refuse_left_over(model)
+    return model
+
+
+def ask(source, options):
+    """Raise what the front end lacks for the model; nothing is written."""
+    read(source)
 
 
 def translated(error):
     text = str(error)
-    if "No conversion rule" in text or "not supported" in text.lower():
+    if "not supported" in text.lower():
         return StepFailed("unsupported", text)
     if "can't be parsed" in text or "Unable to read the model" in text:
         return StepFailed("invalid-model", text)
