@@ -133,7 +133,7 @@ def write_page(record: Record) -> None:
     counts = Counter(str(each["status"]) for each in record.values())
     text = [HEAD.format(counts=", ".join(f"{n} {status}" for status, n in counts.most_common()), cells=len(record))]
     ways = {way: letter for letter, way in zip(LETTERS, sorted(ways_of(record)), strict=False)}
-    text += [*summary(record), "", "Ways, by their letters in the tables:", ""]
+    text += [NOTES, *summary(record), "", "Ways, by their letters in the tables:", ""]
     text += [f"- **{letter}**: {way}" for way, letter in ways.items()]
     for model in dict.fromkeys(name.split(" | ")[0] for name in sorted(record)):
         text += table(model, {name: it for name, it in record.items() if name.startswith(f"{model} | ")}, ways)
@@ -191,6 +191,17 @@ Written by `python3 benchmarks/engines.py MODELS` from real runs (benchmarks/rec
 conversion that it cannot be. `cannot run here`: this machine lacks something. `failed`: a worker or a verdict said so.
 All on one CPU machine without a GPU, every worker capped at 6 GB. Makers: keras_nets.py, torch_nets.py, digits.py in
 tests/models; of Keras 3 where a name does not say Keras 2. A cell without a letter was read by the engine itself."""
+
+NOTES = """
+What failed, and why:
+
+- OpenVINO and MobileNetV2's SavedModel: its TensorFlow frontend does not convert it in any release tried; `--via onnx`
+  passes.
+- OpenVINO 2024.6 and 2025.4 and the U-Nets' .tflite: another answer (0.23 of a scale of 1), without an error. 2023.3 and
+  2026.4 are right.
+- OpenVINO 2023.3 and MiniLM's torch.export program: what it made of it does not run; that of the TorchScript one does.
+- ncnn and InceptionV3: 1.8e-5 where others have 6e-6. It is ncnn's Winograd convolution: without it, 6.9e-6.
+- LiteRT and the channels-first U-Net: TensorFlow's converter has no transposed convolution with channels first."""
 
 
 if __name__ == "__main__":

@@ -240,3 +240,11 @@ def test_an_engine_whose_shapes_hang_on_an_inputs_numbers_is_refused_by_name(env
     (name,) = DATA.glob("test_reshape_reordered_all_dims")
     ran = envctl("run", "--trt-rtx", "1.7", "--runner", "local", "convert", name / "model.onnx", "-o", tmp_path / "out")
     assert ran.code == 5 and "input shape decides on the shapes of others" in ran.err, ran.err
+
+
+@pytest.mark.slow
+@pytest.mark.engines
+def test_an_input_keeps_its_name_where_openvino_removes_what_lies_behind_it(envctl: Program) -> None:
+    cases = "test_(dropout_default|max_one_input)"
+    ran = envctl("conformance", "--openvino", "2026.4", "--runner", "local", "--cases", cases, "--json")
+    assert ran.json["tally"]["passed"] == 2, ran.json["findings"]

@@ -52,7 +52,7 @@ def attempt(adapter, case, folder, source, target, options, done):
     with numpy.load(os.path.join(source, "inputs.npz"), allow_pickle=False) as archive:
         feed = {name: archive[name] for name in archive.files}
     shapes = {name: list(array.shape) for name, array in feed.items()}
-    chosen = dict(options["adapter"], shapes=shapes, values=whole_numbers(feed))
+    chosen = dict(options["adapter"], shapes=shapes, values=whole_numbers(feed), inputs=list(feed))
     made = adapter.convert(os.path.join(source, "model.onnx"), target, chosen)["artifacts"]
     if not options["execute"]:
         return
