@@ -107,7 +107,7 @@ def test_channels_first_is_made_verified_and_said(envctl: Program, keras_3: Path
     assert route["model"]["inputs"] == ["image float32[?,3,32,32]"]  # type: ignore[index]
     left = turned(tmp_path / result["artifacts"][0])  # type: ignore[index]
     assert left <= {"Tile", "Reshape"}, "only within Keras 3's upsampling, which repeats along axes of its own"
-    assert any("Transpose stay in the graph" in note for note in result["notes"]) == bool(left)  # type: ignore[attr-defined]
+    assert any("Transpose left in the graph" in note for note in result["notes"]) == bool(left)  # type: ignore[attr-defined]
 
 
 def turned(model: Path) -> set[str]:

@@ -117,7 +117,9 @@ def plan(
     if isinstance(answer, Conflict):
         from envctl.explain import no_stack
 
-        raise no_stack(matrix, answer)
+        error = no_stack(matrix, answer)
+        error.do += _other_runners(pins, runner)
+        raise error
     python = answer.version("python")
     base = base_for(python)
     return Plan(
@@ -127,6 +129,19 @@ def plan(
         glibc=runner.glibc(python),
         base=base.name if base else "none brings this Python",
     )
+
+
+def _other_runners(pins: tuple[Pin, ...], runner: Runner) -> list[str]:
+    """The runners that have a CPython which is asked for, where this one has none such."""
+    asked = [pin.condition for pin in pins if pin.name == "python"]
+    found = {
+        other.name: [python for python in other.pythons() if all(each.admits(python) for each in asked)]
+        for other in runners()
+        if asked and (other.name == runner.name or other.why_not() is None)
+    }
+    if found.pop(runner.name, None):
+        return []
+    return [f"--runner {name} has CPython {pythons[0]}" for name, pythons in found.items() if pythons]
 
 
 def plan_target(matrix: Matrix, ask: Ask, known: dict[str, Known], runner: Runner, model: ModelFacts | None) -> Plan:
