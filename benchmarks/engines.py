@@ -197,8 +197,8 @@ What failed, and why:
 
 - OpenVINO and MobileNetV2's SavedModel: its TensorFlow frontend does not convert it in any release tried; `--via onnx`
   passes.
-- OpenVINO 2024.6 and 2025.4 and the U-Nets' .tflite: another answer (0.23 of a scale of 1), without an error. 2023.3 and
-  2026.4 are right.
+- OpenVINO 2024.6 and 2025.4 and the U-Nets' .tflite: another answer (0.23 of a scale of 1), without an error.
+  2023.3 and 2026.4 are right.
 - OpenVINO 2023.3 and MiniLM's torch.export program: what it made of it does not run; that of the TorchScript one does.
 - ncnn and InceptionV3: 1.8e-5 where others have 6e-6. It is ncnn's Winograd convolution: without it, 6.9e-6.
 - LiteRT and the channels-first U-Net: TensorFlow's converter has no transposed convolution with channels first."""
