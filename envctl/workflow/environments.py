@@ -4,7 +4,7 @@ that the model passes on its way. All are planned before any is made."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from envctl import matrix, routes
 from envctl.aliases import read_indexes
@@ -85,7 +85,7 @@ def _target(
 ) -> Plan:
     if ask.lock is None:
         return plan_target(facts, ask, known, runner, model)
-    found = plan_locked(facts, ask.lock, known, runner, host)
+    found = plan_locked(facts, ask.lock, known, runner, host, ask.provider)
     check_target(found, ask, model)
     return found
 
@@ -109,6 +109,9 @@ def _through(
 def _reference(facts: Matrix, ask: Ask, host: HostFacts, runner: Runner, model: ModelFacts) -> Plan:
     source = reference_for(ask, model)
     engine = routes.reference_engine(source.format)
+    if ask.provider and engine == ask.engine:  # the same packages judge, executing the engine's own way
+        own = replace(ask, provider="")
+        return _target(facts, own, host, runner, source, known_facts(host, runner, source, None))
     pins = ask.via if source is model else ()
     return plan_reference(facts, engine, pins, known_facts(host, runner, source, None), runner, source)
 
