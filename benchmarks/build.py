@@ -13,6 +13,8 @@ Every side begins without an image of its own. small: openvino + numpy; big: ten
     the program in the container measures it, since both pay the same container start  (goal: 3 times)
 (f) peak memory of a build                                                   (goal: 300 MB)
 
+--containerd: row (d) against uv in a Docker 26 of Debian 13 whose images lie in containerd's store (goal: 2.5 times).
+
 The heaviest wheel is changed before the first round: no image that an earlier run left behind has its layer.
 """
 
@@ -43,6 +45,7 @@ from envctl.lock import Lock  # noqa: E402
 from envctl.oci import store, wheels  # noqa: E402
 from envctl.tree import sha256_of  # noqa: E402
 from tests import building, wheelhouse  # noqa: E402
+from tests.newer_docker import newer_docker  # noqa: E402
 
 SETS = {
     "small": (("openvino==2026.4.1", "numpy"), "openvino"),
@@ -114,7 +117,7 @@ class Bench:
     def forget(self) -> None:
         """Nothing known of layers and bytecode either."""
         self.forget_images()
-        for kind in ("layers", "images", "bytecode", "names", "loaded"):
+        for kind in ("layers", "images", "bytecode", "names", "loaded", "daemons"):
             shutil.rmtree(store.place(kind, ""), ignore_errors=True)
 
     def change(self, which: Callable[..., LockedPackage] = min) -> None:
@@ -142,6 +145,12 @@ class Bench:
         return float(
             run([DOCKER, "run", "--rm", "--network", "none", *(site if image == THEIRS else []), image, *python])
         )
+
+
+def compile_envctl() -> None:
+    """An installed program has its bytecode; a checkout that may write none would be compiled anew by each start."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    run([sys.executable, "-m", "compileall", "-q", str(ROOT / "envctl")])
 
 
 def made_lock(requirements: tuple[str, ...]) -> Lock:
@@ -225,6 +234,16 @@ def measure(bench: Bench) -> None:
     ready_to_run(bench)
 
 
+def measure_containerd(bench: Bench) -> None:
+    """Row d in another daemon, which is given the base first."""
+    (bench.folder / "docker").mkdir()
+    with newer_docker(bench.folder / "docker", []) as address:
+        os.environ["DOCKER_HOST"] = address
+        image.in_docker(BASE, bench.base, print)
+        title = "d  first image, containerd's store / BuildKit + uv"
+        pair(title, bench.rounds, bench.ours, partial(bench.theirs, UV), bench.forget)
+
+
 def ready_to_run(bench: Bench) -> None:
     """Row c."""
     rounds = bench.rounds
@@ -269,6 +288,7 @@ def main() -> None:
     parser.add_argument("set", nargs="?", choices=sorted(SETS), default="small")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=("c",), help="that row alone")
+    parser.add_argument("--containerd", action="store_true", help="row d, in a daemon of its own")
     parser.add_argument("--stage", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--import", dest="module", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -276,11 +296,13 @@ def main() -> None:
         stage(given.stage, given.module)
         return
     os.environ.setdefault("ENVCTL_CACHE", str(Path.home() / ".cache" / "envctl-bench"))
+    compile_envctl()
     with tempfile.TemporaryDirectory(prefix="envctl-bench-") as folder:
         bench = Bench(given.set, Path(folder), given.rounds)
         try:
-            (ready_to_run if given.only else measure)(bench)
+            (measure_containerd if given.containerd else ready_to_run if given.only else measure)(bench)
         finally:
+            os.environ.pop("DOCKER_HOST", None)
             bench.forget_images()
 
 

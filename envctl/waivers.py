@@ -21,13 +21,17 @@ class Waiver:
 
 
 def stand_ins(matrix: Matrix, request: Request) -> frozenset[str]:
-    """Components that may stand in for a claim: those that are pinned, and those for which the machine is known (not
-    merely open) to be of the kind that they ask for."""
-    if request.stand_ins is not None:
-        return request.stand_ins
+    """All components that may stand in for a claim."""
     named = {name for component in map(matrix.component, matrix.names()) for name in component.unless.values()}
-    pinned = {pin.name for pin in request.pins}
-    return frozenset(name for name in named if name in pinned or _kind_known(matrix, request, name))
+    return frozenset(name for name in named if may_stand_in(matrix, request, name))
+
+
+def may_stand_in(matrix: Matrix, request: Request, name: str) -> bool:
+    """Whether a component may stand in for a claim: it is pinned, or the machine is known (not merely open) to be of
+    the kind that it asks for."""
+    if request.stand_ins is not None:
+        return name in request.stand_ins
+    return any(pin.name == name for pin in request.pins) or _kind_known(matrix, request, name)
 
 
 def _kind_known(matrix: Matrix, request: Request, name: str) -> bool:

@@ -13,7 +13,7 @@ from envctl.matrix import Matrix
 from envctl.release import Claim, Component, Release
 from envctl.request import Pin, Request, line_of
 from envctl.versions import Condition, boundaries
-from envctl.waivers import Waiver, stand_ins, vouchers, waivers
+from envctl.waivers import Waiver, may_stand_in, vouchers, waivers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,11 +131,19 @@ class World:
         return self.matrix.component(name) if self.matrix.has(name) else None
 
     def _waivers(self, name: str, release: Release) -> tuple[Waiver, ...]:
-        return tuple(waivers(self.matrix, self._allowed, self.matrix.component(name), release))
+        component = self.matrix.component(name)
+        allowed = frozenset(filter(self._may_stand_in, component.unless.values()))
+        return tuple(waivers(self.matrix, allowed, component, release))
+
+    def _may_stand_in(self, name: str) -> bool:
+        if name not in self._allowed:
+            self._allowed[name] = may_stand_in(self.matrix, self.request, name)
+        return self._allowed[name]
 
     @cached_property
-    def _allowed(self) -> frozenset[str]:
-        return stand_ins(self.matrix, self.request)
+    def _allowed(self) -> dict[str, bool]:
+        """By name, as far as it was asked: to ask for all would read every file of the matrix."""
+        return {}
 
     @cached_property
     def _vouchers(self) -> dict[str, tuple[Waiver, ...]]:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests import building, odd_wheels
+from envctl.oci import contents
+from envctl.oci.assemble import Recipe, assemble
+from envctl.oci.wheel import Wheel, read_wheel
+from tests import building, odd_wheels, wheelhouse
 from tests.building import Order, build, built, new_cache
 from tests.conftest import Ran
-from tests.test_build import digests, image_id, images, order
+from tests.test_build import base_for_311, digests, image_id, images, order
 from tests.test_disk import can_mount, on
 from tests.test_interrupt import processes, started, wait_for
 
@@ -85,6 +89,31 @@ def test_two_wheels_that_claim_one_path(tmp_path: Path) -> None:
     ran = build(*order.arguments, "-o", f"oci:{tmp_path / 'out'}", cache=cache)
     assert_refused(ran, 2, "two packages claim lib/python3.11/site-packages/tests/__init__.py")
     assert not (tmp_path / "out").exists()
+
+
+def test_wheels_that_share_a_file_are_compared_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are heavy, in layers of their own: a lock that changes a third wheel needs nothing of them any more."""
+    monkeypatch.setenv("ENVCTL_CACHE", str(new_cache(tmp_path / "cache")))
+    opened: list[str] = []
+
+    def reading(path: Path, label: str) -> Wheel:
+        opened.append(label)
+        return read_wheel(path, label)
+
+    monkeypatch.setattr(contents, "read_wheel", reading)
+    shared = []
+    for name in ("one", "two"):
+        members: dict[str, str | bytes] = {"tests/__init__.py": "same", f"{name}/data.bin": os.urandom(2 << 20)}
+        path = odd_wheels.write(tmp_path / f"{name}-1.0-py3-none-any.whl", members, name=name)
+        shared.append(building.locked(path, name, "1.0"))
+    for says in ("first", "second"):
+        (tmp_path / says).mkdir()
+        third = building.locked(wheelhouse.wheel(tmp_path / says, "third", "1.0", says=says), "third", "1.0")
+        lock = building.written(tmp_path / says, tmp_path, [*shared, third]).lock
+        paths = {each.sha256: tmp_path / each.file for each in shared} | {third.sha256: tmp_path / says / third.file}
+        recipe = Recipe(lock=lock, base=base_for_311())
+        assert assemble(recipe, partial(dict, paths), print).layers
+    assert sorted(opened) == [f"{name}-1.0-py3-none-any.whl" for name in ("one", "third", "third", "two")]
 
 
 def test_a_wheel_that_was_damaged_in_the_cache(order: Order, tmp_path: Path) -> None:

@@ -245,11 +245,14 @@ def verify(
 @app.command("exec", hidden=True, context_settings={"ignore_unknown_options": True})
 def execute(ctx: typer.Context, arguments: Annotated[list[str], typer.Argument()]) -> None:
     """What `envctl run [pins] -- COMMAND` becomes."""
-    from envctl.workflow.run import command
-
     screen = Screen(as_json=False)
     with guarded(screen):
-        code = command(ctx.obj("command"), arguments, screen)
+        from envctl.host import start_probes
+
+        probes = start_probes()  # they run while the rest is being imported
+        from envctl.workflow.target import command
+
+        code = command(ctx.obj("command"), arguments, screen, probes)
     raise typer.Exit(code)
 
 

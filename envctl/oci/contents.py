@@ -10,7 +10,7 @@ from pathlib import Path
 
 from envctl.index import LockedPackage
 from envctl.lock import Lock
-from envctl.oci import RULES
+from envctl.oci import BYTECODE_RULES, RULES
 from envctl.oci.base_image import BaseImage
 from envctl.oci.bytecode import Bytecode, Compiler
 from envctl.oci.content import compact_json
@@ -43,14 +43,22 @@ class Contents:
     def check(self) -> None:
         """Raise `BadInput` for a wheel that cannot be installed, and where two wheels claim one path.
 
-        What a wheel puts where is kept: a wheel that was looked into before is not opened again, unless another one
-        claims a path of it.
+        What a wheel puts where is kept: a wheel that was looked into before is not opened again, unless it shares
+        a path with one that it was not compared with yet.
         """
         names = {package: self._names(package) for package in self.lock.packages}
         own = [entry.path for entry in self.skeleton if entry.kind != "folder"]
         if clashes := _clashes([*names.values(), own]):
-            sharing = [package for package in names if _has_one_of(clashes, names[package])]
-            together([*(self._of(package) for package in sharing), self.skeleton])
+            self._check_sharing(tuple(package for package in names if _has_one_of(clashes, names[package])))
+
+    def _check_sharing(self, packages: tuple[LockedPackage, ...]) -> None:
+        """Raise `BadInput` unless these wheels have the same bytes for every path that they share; that they have, is
+        kept: to open large wheels again takes longer than all else that a mounted environment needs."""
+        parts = [RULES, BYTECODE_RULES, sorted(each.sha256 for each in packages), self.base.identity]
+        key = hashlib.sha256(compact_json([*parts, self.place.prefix, self.place.python])).hexdigest()
+        if read_note("names", key) is None:
+            together([*(self._of(package) for package in packages), self.skeleton])
+            write_note("names", key, {"apart": True})
 
     @cached_property
     def bytecode(self) -> Bytecode:

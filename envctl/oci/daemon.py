@@ -26,8 +26,8 @@ CONTAINERD = "io.containerd.snapshotter.v1"
 class _Connection(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__("docker", timeout=SECONDS)
+    def __init__(self, path: str, seconds: float) -> None:
+        super().__init__("docker", timeout=seconds)
         self.path = path
 
     def connect(self) -> None:
@@ -44,22 +44,26 @@ def address() -> str:
     return given or f"unix://{rootless if rootless.exists() and not usual.exists() else usual}"
 
 
-def _connection() -> http.client.HTTPConnection:
+def _connection(seconds: float) -> http.client.HTTPConnection:
     parts = urlsplit(address())
     if parts.scheme == "unix":
-        return _Connection(parts.path)
+        return _Connection(parts.path, seconds)
     if parts.scheme in ("tcp", "http") and parts.hostname and not os.environ.get("DOCKER_TLS_VERIFY"):
-        return http.client.HTTPConnection(parts.hostname, parts.port or 2375, timeout=SECONDS)
+        return http.client.HTTPConnection(parts.hostname, parts.port or 2375, timeout=seconds)
     do = ["write a file instead (-o docker-archive:FILE), and load it there: docker load -i FILE"]
-    raise HostLacks(f"images cannot be sent to a daemon at {address()}", do=do)
+    raise HostLacks(f"envctl does not talk to a daemon at {address()}: sockets and plain TCP only", do=do)
 
 
 @contextmanager
 def asked(
-    method: str, path: str, body: Iterable[bytes] | None = None, kind: str = "application/x-tar"
+    method: str,
+    path: str,
+    body: Iterable[bytes] | None = None,
+    kind: str = "application/x-tar",
+    seconds: float = SECONDS,
 ) -> Iterator[http.client.HTTPResponse]:
     """The daemon's answer. Raises `HostLacks` when it does not answer."""
-    connection = _connection()
+    connection = _connection(seconds)
     headers = {"Content-Type": kind} if body is not None else {}
     try:
         try:
@@ -75,9 +79,9 @@ def asked(
         connection.close()
 
 
-def get(path: str) -> Any:
-    """The JSON that lies there; None where the daemon knows no such thing."""
-    with asked("GET", path) as answer:
+def get(path: str, seconds: float = SECONDS) -> Any:
+    """The JSON that lies there; None where the daemon knows no such thing. `seconds`: how long it may be silent."""
+    with asked("GET", path, seconds=seconds) as answer:
         data = answer.read()
         if answer.status == 404:
             return None

@@ -10,6 +10,7 @@ import os
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from hashlib import new as new_hash
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def stage(contents: Contents, into: Path) -> None:
     _write(with_folders(contents.skeleton), into, folders)
     into.chmod(FOLDER)
     for folder in sorted(folders, reverse=True):
-        os.utime(into / folder, (0, 0))
+        os.utime(f"{into}/{folder}", (0, 0))
 
 
 def _trees(contents: Contents) -> list[Path]:
@@ -59,7 +60,7 @@ def _link(root: Path, into: Path, folders: set[str], below: str = "") -> None:
         for each in found:
             path = f"{below}{each.name}"
             if each.is_dir(follow_symlinks=False):
-                _folder(Entry(path=path, kind="folder", mode=FOLDER), into, folders)
+                _folder(path, FOLDER, into, folders)
                 _link(root, into, folders, f"{path}/")
                 continue
             try:
@@ -68,12 +69,13 @@ def _link(root: Path, into: Path, folders: set[str], below: str = "") -> None:
                 continue
 
 
-def _folder(entry: Entry, into: Path, folders: set[str]) -> None:
-    if entry.path not in folders:
-        folders.add(entry.path)
-        path = into / entry.path
-        path.mkdir(exist_ok=True)
-        path.chmod(entry.mode)
+def _folder(name: str, mode: int, into: Path, folders: set[str]) -> None:
+    if name not in folders:
+        folders.add(name)
+        path = f"{into}/{name}"
+        with suppress(FileExistsError):
+            os.mkdir(path)  # noqa: PTH102  # thousands of them: Path objects would take as long as the kernel
+        os.chmod(path, mode)  # noqa: PTH101
 
 
 def _write(entries: list[Entry], into: Path, folders: set[str]) -> None:
@@ -82,7 +84,7 @@ def _write(entries: list[Entry], into: Path, folders: set[str]) -> None:
         for entry in entries:
             path = into / entry.path
             if entry.kind == "folder":
-                _folder(entry, into, folders)
+                _folder(entry.path, entry.mode, into, folders)
             elif entry.kind == "link":
                 path.symlink_to(entry.target)
                 os.utime(path, (0, 0), follow_symlinks=False)

@@ -15,7 +15,7 @@ from envctl.request import Pin
 from envctl.spec import read_spec
 from envctl.verify.inputs import concrete
 from envctl.workflow.ask import Ask, Precision, Sizes
-from envctl.workflow.steps import device_of
+from envctl.workflow.target import device_of
 
 MOST = 1000  # cells: more are a typing error
 

@@ -17,11 +17,11 @@ from envctl.routes import reference_engine
 from envctl.workflow import convert, route, steps
 from envctl.workflow.ask import Listener
 from envctl.workflow.debug_bench import Bench
-from envctl.workflow.environments import carry_out
 from envctl.workflow.feeds import make_feeds
 from envctl.workflow.plan import known_facts, plan_reference
 from envctl.workflow.prepare import Prepared
 from envctl.workflow.source import read_source
+from envctl.workflow.target import carry_out
 from envctl.workflow.task import reference_for
 from envctl.workflow.work import Work
 

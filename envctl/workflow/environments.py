@@ -7,22 +7,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from envctl import matrix, routes
-from envctl.aliases import read_indexes
 from envctl.errors import NoStack
 from envctl.host import HostFacts
 from envctl.matrix import Matrix
 from envctl.model import ModelFacts
 from envctl.recipe import GraphTypes
-from envctl.request import Known
 from envctl.routes import Route
 from envctl.runner import Runner
 from envctl.workflow import dataset, samples
 from envctl.workflow.ask import Ask, Listener
-from envctl.workflow.locked import plan_locked
 from envctl.workflow.outcome import Outcome
-from envctl.workflow.plan import Plan, check_target, known_facts, plan_reference, plan_target
-from envctl.workflow.prepare import Prepared, prepare
+from envctl.workflow.plan import Plan, known_facts, plan_reference
 from envctl.workflow.route import passing, plan_route, with_opset, writable_opsets
+from envctl.workflow.target import carry_out, plan_with, target_plan
 from envctl.workflow.task import reference_for, will_compare
 
 
@@ -75,21 +72,6 @@ def route_of(ask: Ask, model: ModelFacts, target: Plan) -> Route | None:
     return routes.find(model.format, readable, to=passing(ask))
 
 
-def target_plan(facts: Matrix, ask: Ask, host: HostFacts, runner: Runner, model: ModelFacts | None) -> Plan:
-    """The plan for what was asked, or for what the lock says."""
-    return _target(facts, ask, host, runner, model, known_facts(host, runner, model, ask.gpu))
-
-
-def _target(
-    facts: Matrix, ask: Ask, host: HostFacts, runner: Runner, model: ModelFacts | None, known: dict[str, Known]
-) -> Plan:
-    if ask.lock is None:
-        return plan_target(facts, ask, known, runner, model)
-    found = plan_locked(facts, ask.lock, known, runner, host, ask.provider)
-    check_target(found, ask, model)
-    return found
-
-
 def _through(
     facts: Matrix, ask: Ask, host: HostFacts, runner: Runner, model: ModelFacts, route: Route, target: Plan
 ) -> tuple[Plan, Plan]:
@@ -101,7 +83,7 @@ def _through(
         raise NoStack(f"the way from {model.format} to ONNX does not write opset {ask.opset}", do=do)
     if opsets:
         known = with_opset(known_facts(host, runner, None, ask.gpu), opsets, f"opsets that {route.writer} writes")
-        target = _target(facts, ask, host, runner, model, known)
+        target = plan_with(facts, ask, host, runner, model, known)
     known = known_facts(host, runner, None, None)
     return target, plan_route(facts, ask, model, route, known, runner, target)
 
@@ -111,15 +93,6 @@ def _reference(facts: Matrix, ask: Ask, host: HostFacts, runner: Runner, model: 
     engine = routes.reference_engine(source.format)
     if ask.provider and engine == ask.engine:  # the same packages judge, executing the engine's own way
         own = replace(ask, provider="")
-        return _target(facts, own, host, runner, source, known_facts(host, runner, source, None))
+        return plan_with(facts, own, host, runner, source, known_facts(host, runner, source, None))
     pins = ask.via if source is model else ()
     return plan_reference(facts, engine, pins, known_facts(host, runner, source, None), runner, source)
-
-
-def carry_out(role: str, plan: Plan, ask: Ask, host: HostFacts, runner: Runner, listener: Listener) -> Prepared:
-    """The environment of a plan; the pins of the command line are the target's."""
-    listener.planned(role, plan)
-    pins = ask.pins if role == "target" else ()
-    prepared = prepare(plan, pins, ask, host, read_indexes(list(ask.index)), runner, listener)
-    listener.prepared(role)
-    return prepared

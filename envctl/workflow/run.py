@@ -1,4 +1,4 @@
-"""`envctl run`: convert, infer, verify, or any command, inside the environment that was asked for."""
+"""`envctl run`: convert, infer or verify a model inside the environment that was asked for."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from envctl.model import ModelFacts
 from envctl.tree import cache_root, disk_errors
 from envctl.workflow import convert, load_plan
 from envctl.workflow.ask import Ask, Listener
-from envctl.workflow.environments import carry_out, plan_and_prepare, target_plan
+from envctl.workflow.environments import plan_and_prepare
 from envctl.workflow.outcome import Outcome
 from envctl.workflow.plan import choose_runner
 from envctl.workflow.record import record
 from envctl.workflow.source import read_source
-from envctl.workflow.steps import device_of
 from envctl.workflow.task import check_host, check_target
 from envctl.workflow.untold import told
 from envctl.workflow.work import Work
@@ -65,16 +64,6 @@ def _perform(work: Work, listener: Listener, perform: Callable[[Work, Listener],
         raise
     if work.ask.record:
         record(work, None)
-
-
-def command(ask: Ask, arguments: list[str], listener: Listener) -> int:
-    """Run a program inside the environment; its own exit code comes back."""
-    host = host_module.read_host()
-    runner, _ = choose_runner(ask.runner)
-    planned = target_plan(matrix.load(), ask, host, runner, None)
-    prepared = carry_out("target", planned, ask, host, runner, listener)
-    listener.say("")
-    return runner.command(arguments, prepared.environment, device_of(prepared.plan.spec))
 
 
 def _read_model(ask: Ask) -> ModelFacts:

@@ -78,7 +78,6 @@ def smoke(draft: Draft, locked: Locked, say: Callable[[str], None]) -> Smoke:
     there = daemon.image(config) or daemon.image(draft.image().digest)
     identifier = str(there["Id"]) if there else load.load(draft, [], say).identifier
     runner = DockerRunner()
-    runner.why_not()  # asks with a short patience, and takes a long one for what follows
     try:
         return _Inside(runner, identifier, locked, say).look()
     finally:
@@ -154,7 +153,7 @@ class _Inside:
         if self.spec is None or self.spec.runs_on == "cpu":
             return {}
         try:
-            device_request(self.runner.client.info())
+            device_request(daemon.get("/info"))
         except HostLacks:
             return {}
         return {"device": "cuda"}

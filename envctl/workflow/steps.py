@@ -11,11 +11,11 @@ from envctl.job import Job, Limits, Result, Step
 from envctl.model import ModelFacts
 from envctl.runner import Runner
 from envctl.runner.outcome import tail
-from envctl.spec import ImageSpec
 from envctl.tree import disk_errors, write_whole
 from envctl.workflow.ask import Ask
 from envctl.workflow.explain import told_by
 from envctl.workflow.prepare import Prepared, check_versions
+from envctl.workflow.target import device_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,11 +60,6 @@ def job(
         limits=caps,
         options=options,
     )
-
-
-def device_of(spec: ImageSpec) -> str:
-    """The device that the engine's workers must have: an engine that is only built needs none."""
-    return "cuda" if spec.runs_on == "nvidia-gpu" and not spec.ahead_of_time else "cpu"
 
 
 def write_inputs(folder: Path, inputs: Mapping[str, Array]) -> None:
