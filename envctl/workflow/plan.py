@@ -111,6 +111,7 @@ def plan(
         foreign=foreign(known),
         measured=measured or {},
         features=spec.features,
+        on_gpu=spec.on_gpu,
     )
     answer = solve(matrix, request)
     if isinstance(answer, Conflict):

@@ -78,6 +78,8 @@ def start(source, chosen, options):
     if session.get_providers() != wanted:
         what = "%s did not start, only %s did" % (wanted[0], " ".join(session.get_providers()))
         raise StepFailed("no-device", what)
+    if hasattr(session, "disable_fallback"):
+        session.disable_fallback()  # else `run` answers an error of the provider by a second try on the CPU
     return session
 
 
