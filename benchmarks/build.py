@@ -38,6 +38,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+from installed import compile_envctl  # noqa: E402
+
 from envctl import environment, image, lock  # noqa: E402
 from envctl.aliases import Indexes  # noqa: E402
 from envctl.index import LockedPackage  # noqa: E402
@@ -145,12 +147,6 @@ class Bench:
         return float(
             run([DOCKER, "run", "--rm", "--network", "none", *(site if image == THEIRS else []), image, *python])
         )
-
-
-def compile_envctl() -> None:
-    """An installed program has its bytecode; a checkout that may write none would be compiled anew by each start."""
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    run([sys.executable, "-m", "compileall", "-q", str(ROOT / "envctl")])
 
 
 def made_lock(requirements: tuple[str, ...]) -> Lock:

@@ -8,6 +8,8 @@
 (f) `envctl doctor`: all probes, checks and what runs here, against `python -c "import docker, rich, typer"`; processor
     time of all processes beside wall time
 (g) `envctl inspect` of an ONNX model of 14 MB, and of a SavedModel, against `python -c "import typer"`
+(h) where Docker answers: a warm `envctl run --runner docker --lock LOCK -- python -c pass` against `docker run` of the
+    same base with the same options of the container
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import argparse
 import os
 import resource
 import shlex
+import shutil
 import statistics
 import subprocess
 import sys
@@ -23,6 +26,8 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from installed import compile_envctl
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -34,6 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
     rounds = parser.parse_args().rounds
+    compile_envctl()
     with tempfile.TemporaryDirectory(prefix="envctl-bench-") as folder:
         imports = [sys.executable, "-c", "import typer, rich"]
         report("a  warm convert + verify / by hand", *pair(rounds, *conversion(Path(folder))))
@@ -53,6 +59,8 @@ def main() -> None:
         for name, looked in inspections(Path(folder)):
             report(f"g  inspect {name} / import typer", *pair(rounds * 3, looked, typer))
         report("c  warm look-up, no network / import typer, rich", *pair(rounds, lookup(), imports))
+        if shutil.which("docker"):
+            report("h  a command in a container / docker run", *pair(rounds * 3, *container(Path(folder))))
 
 
 def conversion(folder: Path) -> tuple[list[str], list[str]]:
@@ -82,6 +90,17 @@ def lookup() -> list[str]:
     command = [*ENVCTL, "run", "--openvino", "2026.4", "--runner", "local", "--", "true"]
     subprocess.run(command, check=True, capture_output=True)
     return ["unshare", "--net", *([] if os.getuid() == 0 else ["--map-root-user"]), *command]
+
+
+def container(folder: Path) -> tuple[list[str], list[str]]:
+    """The two commands of (h)."""
+    lock = str(folder / "openvino.lock")
+    make = [*ENVCTL, "lock", "--openvino", "2026.4", "--target", "python=3.11,base=debian:bookworm", "-o", lock]
+    subprocess.run(make, check=True, capture_output=True)
+    program = ["python3.11", "-c", "pass"]
+    bare = ["docker", "run", "--rm", "--init", "-i", "--network", "none", "--read-only", "--tmpfs", "/tmp"]
+    bare += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "envctl-base:bookworm-py311"]
+    return [*ENVCTL, "run", "--offline", "--runner", "docker", "--lock", lock, "--", *program], [*bare, *program]
 
 
 def inspections(folder: Path) -> list[tuple[str, list[str]]]:

@@ -112,6 +112,8 @@ def _with_pip(
     """One wheel by pip, for whatever Python and platform it is."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-input", "--require-hashes"]
     command += ["--only-binary", ":all:", "--disable-pip-version-check", "--no-cache-dir", "--progress-bar", "off"]
+    # uv resolves past an upper bound of Requires-Python, and the lock is what was asked for
+    command += ["--ignore-requires-python"]
     command += ["--dest", str(folder), *_tags(package.file, python)]
     address = indexes.addresses.get(package.index)
     command += ["--index-url", address] if address else []  # its user and password are good for its files too

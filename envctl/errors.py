@@ -20,6 +20,7 @@ class EnvctlError(Exception):
     """An error a person can act on. `what` is one line; `because` is the proof; `do` are the ways out."""
 
     code = 5
+    lacking: tuple[dict[str, str], ...] = ()  # operators that an engine has no way for (envctl/workflow/lacking.py)
 
     def __init__(self, what: str, *, because: list[Reason] | None = None, do: list[str] | None = None) -> None:
         super().__init__(what)
@@ -30,7 +31,8 @@ class EnvctlError(Exception):
     def as_data(self) -> dict[str, object]:
         """The same error for `--json`."""
         because = [{"text": reason.text, "source": reason.source} for reason in self.because]
-        return {"what": self.what, "because": because, "do": self.do, "exit_code": self.code}
+        told: dict[str, object] = {"what": self.what, "because": because, "do": self.do, "exit_code": self.code}
+        return told | ({"lacking": self.lacking} if self.lacking else {})
 
 
 class BadInput(EnvctlError):

@@ -9,7 +9,6 @@ from envctl.errors import BadInput, HostLacks
 from envctl.oci import daemon
 from envctl.oci.base_image import BaseImage
 from envctl.oci.bases import newest, stored_base
-from envctl.oci.load import load_image
 from envctl.spec import Base, base_for, bases
 
 
@@ -48,13 +47,22 @@ def make(base: Base, mirrors: Iterable[str], say: Callable[[str], None]) -> Made
 
 def in_docker(base: Base, image: BaseImage, say: Callable[[str], None]) -> str:
     """The id of a base in the Docker daemon, which has it afterwards, under the name that `envctl base` gives."""
-    return load_image(image.image, [base.tag], say).identifier
+    return _loaded(image, base.tag, say)
 
 
 def given_to_docker(image: BaseImage, say: Callable[[str], None]) -> str:
     """The id of any base in the Docker daemon, which has it afterwards under its digest: names are the newest's."""
     repository = bases()[0].tag.rpartition(":")[0]
-    return load_image(image.image, [f"{repository}:{image.digest[7:19]}"], say).identifier
+    return _loaded(image, f"{repository}:{image.digest[7:19]}", say)
+
+
+def _loaded(base: BaseImage, name: str, say: Callable[[str], None]) -> str:
+    there = daemon.named((base.image.config_descriptor.digest, base.image.digest), [name])
+    if there:
+        return there
+    from envctl.oci.load import load_image  # all that makes layers
+
+    return load_image(base.image, [name], say).identifier
 
 
 def base_bringing(python: str) -> Base:

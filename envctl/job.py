@@ -13,14 +13,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from envctl.tree import canonical_json
 
 PROTOCOL = 1
-Step = Literal["convert", "infer", "conform", "measure", "shapes"]
+MOST_LACKING, MOST_WORDS = 5000, 500  # of what a worker says: it has met an untrusted model
+Step = Literal["convert", "infer", "conform", "measure", "shapes", "ask"]
 # "ok", or the kind of failure; the last three are seen from outside, as the worker could not speak any more
 Status = Literal[
     "ok", "engine-missing", "invalid-model", "unsupported", "no-device", "out-of-memory", "engine-error",
@@ -87,8 +88,22 @@ class Output:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Lacking:
+    """An operator that an engine lacks: its node, the attribute (`name=value`) and the framework's layer where they are
+    known, and the engine's own words. Of a worker any of them may be ""."""
+
+    op: str = ""
+    domain: str = ""
+    node: str = ""
+    attribute: str = ""
+    layer: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
-    """What came of a job. `read_back` is what the engine says of itself: precision, device, providers."""
+    """What came of a job. `read_back` is what the engine says of itself: precision, device, providers; `lacking` is
+    what it has no way for, where it failed for that."""
 
     status: Status
     message: str
@@ -100,6 +115,7 @@ class Result:
     timings: dict[str, float] = field(default_factory=dict)
     peak_memory: int = 0
     sandbox: dict[str, str] = field(default_factory=dict)
+    lacking: tuple[Lacking, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -136,7 +152,13 @@ def _result(folder: Path, data: dict[str, Any]) -> Result:
         timings={str(k): float(v) for k, v in data["timings"].items()},
         peak_memory=int(data["peak_memory"]),
         sandbox={str(k): str(v) for k, v in data["sandbox"].items()},
+        lacking=tuple(_lacking(each) for each in data.get("lacking", ())[:MOST_LACKING]),
     )
+
+
+def _lacking(data: dict[str, Any]) -> Lacking:
+    names = (each.name for each in fields(Lacking))
+    return Lacking(**{name: str(data.get(name, ""))[:MOST_WORDS] for name in names})
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -140,6 +140,25 @@ class Operators:
     source: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lacks:
+    """Operators of ONNX's own domain that the releases `when` have no way for; `tried` is the one that was asked."""
+
+    when: str
+    tried: str
+    names: frozenset[str]
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Passes:
+    """Operators of ONNX's own domain of which a release passes at least one of ONNX's own tests."""
+
+    release: str
+    names: frozenset[str]
+    source: str
+
+
 def read_packages(table: dict[str, Any]) -> Packages:
     """One `[[packages]]`."""
     return Packages(
@@ -192,3 +211,13 @@ def read_kernels(table: dict[str, Any]) -> Kernels:
 def read_operators(table: dict[str, Any]) -> Operators:
     """One `[[operators]]`."""
     return Operators(when=table["when"], names=frozenset(table["names"]), source=table["source"])
+
+
+def read_lacks(table: dict[str, Any]) -> Lacks:
+    """One `[[lacks]]`."""
+    return Lacks(when=table["when"], tried=table["tried"], names=frozenset(table["names"]), source=table["source"])
+
+
+def read_passes(table: dict[str, Any]) -> Passes:
+    """`[passes]`."""
+    return Passes(release=table["release"], names=frozenset(table["names"]), source=table["source"])

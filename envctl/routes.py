@@ -35,6 +35,33 @@ class Route:
     opsets: tuple[str, ...] = ()
 
 
+# operators of TensorFlow that no writer sees: freezing takes variables and calls out, and the functions by which a
+# SavedModel stores and restores itself are no part of its signatures
+VANISHING = frozenset({
+    "VarHandleOp", "ReadVariableOp", "VarIsInitializedOp", "AssignVariableOp", "DisableCopyOnRead", "NoOp",
+    "StatefulPartitionedCall", "PartitionedCall", "MergeV2Checkpoints", "RestoreV2", "SaveV2", "ShardedFilename",
+    "StaticRegexFullMatch", "StringJoin",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rules:
+    """A framework's operators that a writer's release has a rule for, with the opset that it begins at."""
+
+    writer: str
+    release: str
+    operators: dict[str, int]
+    source: str
+
+
+@cache
+def rules(writer: str) -> Rules:
+    """The registry of a writer, as it was asked."""
+    table = next(each for each in _tables()["rules"] if each["writer"] == writer)
+    since = {name: int(opset) for opset, names in table["operators"].items() for name in names}
+    return Rules(writer=writer, release=table["release"], operators=since, source=table["source"])
+
+
 def find(model_format: str, readable: frozenset[str], *, to: str = "") -> Route | None:
     """The route from a format to one that the engine reads: None where it reads the model as it is. With `to`, that
     format is passed in any case. Raises `BadInput` when no way leads there."""

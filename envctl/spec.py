@@ -12,8 +12,10 @@ from envctl.recipe import (
     Ends,
     GraphTypes,
     Kernels,
+    Lacks,
     Operators,
     Packages,
+    Passes,
     Provider,
     Refusal,
     Types,
@@ -21,8 +23,10 @@ from envctl.recipe import (
     read_ends,
     read_graph_types,
     read_kernels,
+    read_lacks,
     read_operators,
     read_packages,
+    read_passes,
     read_provider,
     read_types,
 )
@@ -75,6 +79,8 @@ class ImageSpec:
     ends: Ends | None = None
     kernels: tuple[Kernels, ...] = ()
     operators: tuple[Operators, ...] = ()
+    lacks: tuple[Lacks, ...] = ()
+    passes: Passes | None = None
     features: frozenset[str] = frozenset()
     trial: str = ""
     graph_types: tuple[GraphTypes, ...] = ()
@@ -137,9 +143,11 @@ class ImageSpec:
 
     def lacking(self, version: str, ops: frozenset[tuple[str, str]]) -> tuple[list[str], str]:
         """Of (domain, operator) pairs those that a release does not read, and what says so; none where nothing does."""
-        rows = [row for row in self.operators if is_for(row.when, version)]
         own = {op for domain, op in ops if domain == "ai.onnx"}
-        return (sorted(own - rows[0].names), rows[0].source) if rows else ([], "")
+        rows = [row for row in self.operators if is_for(row.when, version)]
+        found = [(sorted(own - row.names), row.source) for row in rows[:1]]
+        found += [(sorted(own & row.names), row.source) for row in self.lacks if is_for(row.when, version)]
+        return next(((names, source) for names, source in found if names), ([], ""))
 
     @property
     def quantises(self) -> bool:
@@ -226,6 +234,8 @@ def _spec(data: dict[str, Any]) -> ImageSpec:
         ends=read_ends(data["ends"]) if "ends" in data else None,
         kernels=tuple(read_kernels(table) for table in data.get("kernels", ())),
         operators=tuple(read_operators(table) for table in data.get("operators", ())),
+        lacks=tuple(read_lacks(table) for table in data.get("lacks", ())),
+        passes=read_passes(data["passes"]) if "passes" in data else None,
         features=frozenset(data.get("features", ())),
         trial=data.get("trial", ""),
         graph_types=tuple(read_graph_types(table) for table in data.get("graph_types", ())),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import CACHE, ROOT, Ran
+from tests.conftest import CACHE, ROOT, Ran, run_envctl
 
 VERSIONS = Path.home() / ".pyenv" / "versions"
 UNSHARE = [shutil.which("unshare") or "unshare", "-n" if os.getuid() == 0 else "-rn"]
 ORT = "1.31"
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def can_unshare() -> bool:
@@ -82,3 +84,29 @@ def kept_bundles() -> Path:
     folder = CACHE / "bundles"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def two_locks(folder: Path) -> list[Path]:
+    """Two locks that share most wheels: one for this Python alone, one with NumPy held back."""
+    made = []
+    for name, more in (("plain", []), ("pinned", ["--pin", "flatbuffers=<25"])):
+        path = folder / f"{name}.lock"
+        given = ["--ort", ORT, *more, "--target", f"python={HERE}", "--base", "none"]
+        ran = run_envctl("lock", *given, "-o", path)
+        assert ran.code == 0, ran.err
+        made.append(path)
+    return made
+
+
+def bundle_of(locks: list[Path]) -> Path:
+    """The bundle of both, with files cut at 4 MB and envctl for three Pythons."""
+    folder = kept_bundles() / "two"
+    ran = run_envctl("bundle", *locks, "-o", folder, "--split", "4M", "--python", "3.10,3.11,3.12")
+    assert ran.code == 0, ran.err
+    return folder
+
+
+def manifest(folder: Path) -> dict[str, object]:
+    """What the bundle says of itself."""
+    found: dict[str, object] = json.loads((folder / "bundle.json").read_bytes())
+    return found

@@ -7,59 +7,42 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from envctl.cli.app import app
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "commands.md"
 DOCTOR = PAGE.parent / "doctor.md"
 BEGIN, END = "<!-- checks: written by python3 tasks.py docs -->", "<!-- end of checks -->"
-COMMANDS = (
-    [],
-    ["run"],
-    ["run", "convert"],
-    ["run", "verify"],
-    ["run", "infer"],
-    ["inspect"],
-    ["matrix"],
-    ["matrix", "show"],
-    ["matrix", "check"],
-    ["matrix", "ask"],
-    ["matrix", "range"],
-    ["matrix", "update"],
-    ["resolve"],
-    ["doctor"],
-    ["cdi"],
-    ["explain"],
-    ["conformance"],
-    ["ci"],
-    ["build"],
-    ["bundle"],
-    ["unbundle"],
-    ["lock"],
-    ["lock", "diff"],
-    ["lock", "export"],
-    ["cache"],
-    ["cache", "ls"],
-    ["cache", "prune"],
-    ["cache", "verify"],
-    ["verify-image"],
-    ["base"],
-    ["base", "make"],
-    ["base", "ls"],
-    ["base", "mirror"],
-    ["push"],
-)
+
+
+def commands(path: tuple[str, ...] = (), command: Any = None) -> Iterator[tuple[str, ...]]:
+    """Every command that the program shows, each before its subcommands."""
+    command = command or typer.main.get_command(app)
+    if command.hidden:
+        return
+    yield path
+    if isinstance(command, TyperGroup):
+        context = typer.Context(command)
+        for name in command.list_commands(context):
+            yield from commands((*path, name), command.get_command(context, name))
 
 
 def page() -> str:
     """The page, with the program's own words at 100 columns."""
     parts = ["# Commands\n\nWritten by `python3 tasks.py docs` from the program's own help.\n"]
-    for command in COMMANDS:
+    for command in commands():
         name = " ".join(["envctl", *command])
         parts.append(f"\n## {name}\n\n```\n{help_of(command)}```\n")
     return "".join(parts)
 
 
-def help_of(command: list[str]) -> str:
+def help_of(command: tuple[str, ...]) -> str:
     """What `envctl COMMAND --help` prints; a subcommand of `run` needs no pins for that."""
     variables = {**os.environ, "COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1"}
     arguments = [sys.executable, "-m", "envctl", *command, "--help"]

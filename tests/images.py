@@ -5,13 +5,26 @@ from __future__ import annotations
 import gzip
 import io
 import random
+import subprocess
 import tarfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from envctl.oci.content import LAYER_GZIP, LAYER_TAR, Descriptor, Image, Layer, compact_json, digest_of
 
 BLOCK = 1 << 20
+
+
+def quiet(_: str) -> None:
+    """Hears what is said, and is silent."""
+
+
+def run(*command: str | Path) -> str:
+    """What a program prints; it must succeed."""
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def entry(name: str, **attributes: Any) -> tarfile.TarInfo:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,21 @@ from envctl import model
 from envctl.model import ModelFacts, Tensor
 
 Said = dict[str, Any]
+SMALL = Path(__file__).parent / "models" / "small"
+SAID: dict[str, Said] = {
+    f"{kind.parent.name}/{name}": told
+    for kind in sorted(SMALL.glob("*/said.json"))
+    for name, told in json.loads(kind.read_text()).items()
+}
+TF, TORCH = SMALL / "tensorflow", SMALL / "torch"
+
+
+def zipped(path: Path, members: dict[str, bytes]) -> Path:
+    """An archive with these members, packed as tight as it gets."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
 
 
 def assert_agrees(path: Path, said: Said) -> ModelFacts:

@@ -21,8 +21,8 @@ from envctl.papers.read import parts_of_sbom
 from tests import building, odd_wheels
 from tests.building import Order, build, built, new_cache
 from tests.conftest import ROOT, Ran
+from tests.licensed import base_layer
 from tests.registry_server import Server, registry
-from tests.test_papers import base_layer
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("docker_base")]
 SBOM, PROVENANCE = "application/vnd.cyclonedx+json", "application/vnd.in-toto+json"

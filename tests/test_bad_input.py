@@ -116,7 +116,7 @@ def test_operator_that_the_model_defines_itself_is_no_custom_operator(envctl: Pr
 def test_operator_that_the_engine_lacks_is_named(envctl: Program, bad: dict[str, Path], own_cache: Path) -> None:
     """OpenVINO reads no model-local functions: its own words, the folder of the job, and how to do it again."""
     ran = envctl("run", *OPENVINO, "verify", bad["local_function"], ENVCTL_CACHE=str(own_cache))
-    assert_one_error(ran, 5, "com.acme.MyOp", "unsupported", "reproduce.sh")
+    assert_one_error(ran, 5, "com.acme:MyOp", "unsupported", "reproduce.sh")
     (folder,) = (own_cache / "jobs").iterdir()
     assert (folder / "convert" / "reproduce.sh").is_file()
 

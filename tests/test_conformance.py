@@ -223,3 +223,28 @@ def test_other_engines_do_the_same_tests(envctl: Program, engine: tuple[str, str
     ran = envctl("conformance", *engine, "--runner", "local", "--cases", FEW, "--json")
     assert ran.code == 0, ran.err
     assert {state for state, count in ran.json["tally"].items() if count} >= states, ran.json["tally"]
+
+
+@pytest.mark.slow
+@pytest.mark.engines
+def test_inputs_that_decide_on_shapes_have_a_profile_of_the_tests_own_numbers(envctl: Program) -> None:
+    cases = "test_(reshape_reordered_all_dims|tile|expand_dim_changed|constant_pad)"
+    ran = envctl("conformance", "--trt-rtx", "1.7", "--runner", "local", "--cases", cases, "--json")
+    states = {each["case"]: each["state"] for each in ran.json["findings"]}
+    assert len(states) == 4 and set(states.values()) == {"built"}, ran.json["findings"]
+
+
+@pytest.mark.slow
+@pytest.mark.engines
+def test_an_engine_whose_shapes_hang_on_an_inputs_numbers_is_refused_by_name(envctl: Program, tmp_path: Path) -> None:
+    (name,) = DATA.glob("test_reshape_reordered_all_dims")
+    ran = envctl("run", "--trt-rtx", "1.7", "--runner", "local", "convert", name / "model.onnx", "-o", tmp_path / "out")
+    assert ran.code == 5 and "input shape decides on the shapes of others" in ran.err, ran.err
+
+
+@pytest.mark.slow
+@pytest.mark.engines
+def test_an_input_keeps_its_name_where_openvino_removes_what_lies_behind_it(envctl: Program) -> None:
+    cases = "test_(dropout_default|max_one_input)"
+    ran = envctl("conformance", "--openvino", "2026.4", "--runner", "local", "--cases", cases, "--json")
+    assert ran.json["tally"]["passed"] == 2, ran.json["findings"]

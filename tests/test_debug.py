@@ -107,6 +107,25 @@ def test_layers_of_an_engine_without_such_are_refused(envctl: Program, zoo: dict
     assert ran.code == 2 and "--layers: OpenVINO has no layers of its own precision for bf16" in ran.err
 
 
+def test_images_to_calibrate_on_come_with_what_they_go_through(envctl: Program, digits: Path, tmp_path: Path) -> None:
+    """As in `envctl run`: whatever of a model's options an error names can be said here too."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.png").touch()
+    int8 = ("debug", digits, *OPENVINO, "--precision", "int8", "--calibration", tmp_path / "images")
+    ran = envctl(*int8)
+    assert ran.code == 2 and "holds images: --preprocess is needed" in ran.err
+    ran = envctl(*int8, "--preprocess", "size=9x9")
+    assert ran.code == 2 and "--preprocess does not suit" in ran.err
+
+
+@pytest.mark.slow
+def test_int8_that_an_engine_s_own_tool_makes_is_not_followed(envctl: Program, digits: Path) -> None:
+    """NNCF writes OpenVINO's format; the files of both sides have to be ONNX."""
+    int8 = ("--precision", "int8", "--calibration", "seeded", "--cosine", "0.999999")
+    ran = envctl("debug", digits, *OPENVINO, *int8)
+    assert ran.code == 2 and "int8 is made in openvino-ir, whose tensors cannot be followed" in ran.err
+
+
 @pytest.mark.slow
 def test_other_releases_are_tried_when_they_are_named(envctl: Program, zoo: dict[str, Path], tmp_path: Path) -> None:
     target, _ = faulty(zoo["unet"], planted.weight_scaled, tmp_path)

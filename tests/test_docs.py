@@ -37,6 +37,11 @@ def test_the_proof_in_the_readme_is_what_the_program_prints() -> None:
     assert run_envctl(*arguments).err.splitlines() == lines
 
 
+def test_the_question_in_the_readme_is_answered_so() -> None:
+    arguments, lines = shown("$ envctl matrix ask")
+    assert run_envctl(*arguments).out.splitlines() == lines
+
+
 @pytest.mark.engines
 def test_the_main_job_in_the_readme_is_what_the_program_prints(digits: Path, tmp_path: Path) -> None:
     """Line for line, but for paths, digests of the machine and times."""
@@ -64,3 +69,12 @@ def test_every_exit_code_of_the_program_is_in_the_readme() -> None:
     }
     table = re.findall(r"^\| (\d+) \|", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert codes <= {int(code) for code in table}
+
+
+def test_every_module_of_the_package_is_in_the_architecture() -> None:
+    """And no other: the first column of its list, below `envctl/`."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    inside = text.split("\nenvctl/\n")[1].split("\ntests/")[0]
+    listed = {word.strip("/") for line in inside.splitlines() for word in re.split(r"\s{2,}", line.strip())[0].split()}
+    there = {path.stem for path in (ROOT / "envctl").iterdir() if path.is_dir() or path.suffix == ".py"}
+    assert listed == {name for name in there if not name.startswith("__")}

@@ -24,7 +24,7 @@ from envctl.workflow.wanted import read_word
 from envctl.workflow.wanted_facts import read_wants
 from tests import wanted_makers as make
 from tests.conftest import ROOT, Ran, docker_answers
-from tests.models import bad
+from tests.models import bad, lacking
 from tests.wanted_faults import FAULTS, Fault
 
 Program = Callable[..., Ran]
@@ -334,3 +334,32 @@ def test_a_tar_that_is_no_image(envctl: Program, tmp_path: Path) -> None:
     ran = envctl("doctor", "--for", "some.tar")
     assert ran.code == 2
     assert "is no image that can be read" in ran.err
+
+
+SMALL = ROOT / "tests" / "models" / "small"
+
+
+@pytest.mark.parametrize(
+    ("path", "engine", "level", "said"),
+    [
+        ("keras/functional.3.keras", "ncnn", "OK", "read through onnx in tensorflow by ncnn"),
+        ("tensorflow/saved_model", "openvino", "OK", "read as it is by openvino"),
+        ("torch/exported.pt2", "onnxruntime", "OK", "read through onnx in torch by onnxruntime"),
+        ("torch/exported.pt2", "litert", "FAIL", "litert cannot take torch-export models"),
+        ("torch/state.pt", "onnxruntime", "FAIL", "onnxruntime cannot take torch-checkpoint models"),
+    ],
+)
+def test_a_model_of_another_format_is_read_and_its_way_told(path: str, engine: str, level: str, said: str) -> None:
+    wants = read_wants(MATRIX, (str(SMALL / path), engine))
+    told = judged_for(MATRIX, machine("ubuntu22.04-desktop"), wants, ("file.kind",)).verdicts
+    kind = next(each.finding for each in told if each.id == "file.kind")
+    assert (kind.level, said in kind.said, bool(kind.fix)) == (level, True, level == "FAIL"), kind
+
+
+def test_operators_that_an_engine_was_found_to_lack_are_told(tmp_path: Path) -> None:
+    path = lacking.several(tmp_path / "m.onnx")
+    for engine, level in (("openvino 2026.4", "FAIL"), ("onnxruntime 1.31", "OK")):
+        wants = read_wants(MATRIX, (str(path), engine))
+        told = judged_for(MATRIX, machine("ubuntu22.04-desktop"), wants, ("onnx.ops",)).verdicts
+        ops = next(each.finding for each in told if each.id == "onnx.ops")
+        assert (ops.level, "Det, MaxUnpool" in ops.said) == (level, level == "FAIL"), ops

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from envctl.host import collect, start_probes
+from tests import room_faults, system_faults
 from tests.broken_hosts import (
     CHECKS,
     OWN_HOSTS,
@@ -22,7 +23,8 @@ from tests.broken_hosts import (
     roots,
     verdicts_of,
 )
-from tests.system_faults import FAULTS
+
+FAULTS = (*system_faults.FAULTS, *room_faults.FAULTS)
 
 ROOT = Path(__file__).parent.parent
 OWN_PROBES = ("system", "cpuid", "limits", "loader", "disks", "pythons")

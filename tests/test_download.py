@@ -71,6 +71,17 @@ def test_for_another_platform_and_python_than_this_one(house: Wheelhouse) -> Non
         assert_complete(locked, bring(locked, desk.address))
 
 
+def test_a_lock_decides_where_a_wheel_says_that_it_is_not_for_so_new_a_python(house: Wheelhouse) -> None:
+    """uv resolves past upper bounds (ai-edge-litert asks for backports-strenum, which is "for Python < 3.11")."""
+    house.add("backport", "1.0", python=">=3.8,<3.11")
+    recipe, indexes = wheelhouse.spec("backport"), wheelhouse.only(house)
+    locked = lock.find_or_make(
+        wheelhouse.stack("3.11"), recipe, PLATFORM, indexes, offline=False, refresh=False, say=[].append
+    )
+    with served(house) as desk:
+        assert_complete(locked, bring(locked, desk.address))
+
+
 @pytest.mark.parametrize("kind", ["as_index", "as_folder"])
 def test_from_files(locked: Lock, house: Wheelhouse, kind: str) -> None:
     assert_complete(locked, bring(locked, getattr(house, kind)))

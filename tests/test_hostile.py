@@ -1,7 +1,7 @@
 """Models whose makers mean harm, through real workers: refused, or contained in the job's folder.
 
 What a header gives away (external data at /etc/passwd, a claim of 2 GB, archives without end) never comes near an
-engine: tests/test_bad_input.py, tests/test_inspect.py. Here is what an engine would have to open.
+engine: tests/test_bad_input.py, tests/test_inspect_hostile.py. Here is what an engine would have to open.
 """
 
 from __future__ import annotations

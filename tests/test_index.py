@@ -7,7 +7,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ from envctl.host import interpreters
 from envctl.index import uv_error
 from envctl.recipe import Packages
 from tests import wheelhouse
-from tests.wheelhouse import Server, Wheelhouse
+from tests.wheelhouse import TwoIndexes, Wheelhouse
 
 PLATFORM = "x86_64-manylinux_2_28"
 PYTHON = next(iter(interpreters()))
@@ -30,30 +29,16 @@ NOWHERE = "http://127.0.0.1:9/simple"
 pytestmark = pytest.mark.usefixtures("stand_ins")
 
 
-@dataclass
-class World:
-    """Two stand-ins: the vendor's index, and a default one where somebody has put packages of the same name."""
-
-    vendor: Wheelhouse
-    default: Wheelhouse
-    vendor_server: Server
-    default_server: Server
-
-    @property
-    def indexes(self) -> Indexes:
-        """Both, by alias."""
-        return Indexes(addresses={"nvidia": self.vendor_server.address, "pypi": self.default_server.address})
-
-
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path) -> Iterator[TwoIndexes]:
+    """On the default index somebody has put packages of the vendor's names."""
     vendor, default = Wheelhouse(tmp_path / "vendor"), Wheelhouse(tmp_path / "default")
     vendor.add("vendor-engine", "1.0", says="the vendor's", needs=("plain",))
     default.add("vendor-engine", "1.0", says="a stranger's")
     default.add("vendor-engine", "9.9", says="a stranger's, and newer")
     default.add("plain", "2.0", says="plain")
-    with wheelhouse.served(vendor) as one, wheelhouse.served(default) as other:
-        yield World(vendor, default, one, other)
+    with wheelhouse.two_served(vendor, default) as both:
+        yield both
 
 
 RECIPE = wheelhouse.spec("vendor-engine", index={"vendor-engine": "nvidia"})
@@ -77,7 +62,7 @@ def says(made: Environment, module: str) -> str:
     return next(made.library.glob(f"*/site-packages/{module}.py")).read_text()
 
 
-def assert_the_vendor_s(made: Environment, world: World) -> None:
+def assert_the_vendor_s(made: Environment, world: TwoIndexes) -> None:
     """The vendor's package from the vendor, its dependency from the default index, and nobody else was asked."""
     assert [(p.name, p.version, p.index) for p in made.lock.packages] == [
         ("plain", "2.0", "pypi"),
@@ -89,13 +74,13 @@ def assert_the_vendor_s(made: Environment, world: World) -> None:
     assert world.default_server.names() == {"plain"}, "the name of a vendor's package is not even asked for elsewhere"
 
 
-def test_a_vendor_s_package_comes_from_its_index_only(world: World) -> None:
+def test_a_vendor_s_package_comes_from_its_index_only(world: TwoIndexes) -> None:
     assert_the_vendor_s(make(world.indexes), world)
 
 
 @pytest.mark.parametrize("variable", ["UV_EXTRA_INDEX_URL", "UV_INDEX", "UV_DEFAULT_INDEX", "UV_FIND_LINKS"])
 def test_indexes_of_the_user_s_own_do_not_come_before_it(
-    world: World, monkeypatch: pytest.MonkeyPatch, variable: str
+    world: TwoIndexes, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     address = world.default.as_folder if variable == "UV_FIND_LINKS" else world.default_server.address
     monkeypatch.setenv(variable, address)
@@ -103,7 +88,7 @@ def test_indexes_of_the_user_s_own_do_not_come_before_it(
 
 
 @pytest.mark.parametrize("kind", ["as_index", "as_folder"])
-def test_wheels_that_were_carried_over_are_as_good(world: World, kind: str) -> None:
+def test_wheels_that_were_carried_over_are_as_good(world: TwoIndexes, kind: str) -> None:
     served = make(world.indexes)
     carried = Indexes(addresses={"nvidia": getattr(world.vendor, kind), "pypi": getattr(world.default, kind)})
     assert make_lock(carried).text() == served.lock.text()
@@ -111,7 +96,7 @@ def test_wheels_that_were_carried_over_are_as_good(world: World, kind: str) -> N
     assert "the vendor's" in says(make(carried), "vendor_engine")
 
 
-def test_what_the_vendor_does_not_have_is_not_taken_elsewhere(world: World) -> None:
+def test_what_the_vendor_does_not_have_is_not_taken_elsewhere(world: TwoIndexes) -> None:
     shutil.rmtree(world.vendor.root / "simple" / "vendor-engine")
     with pytest.raises(HostLacks, match=r"the index \(nvidia\) does not have them") as caught:
         make(world.indexes)
@@ -119,14 +104,14 @@ def test_what_the_vendor_does_not_have_is_not_taken_elsewhere(world: World) -> N
     assert world.default_server.names() <= {"plain"}
 
 
-def test_a_version_that_the_vendor_does_not_have_is_the_index_s_lack(world: World) -> None:
+def test_a_version_that_the_vendor_does_not_have_is_the_index_s_lack(world: TwoIndexes) -> None:
     """The matrix knows the release; that an index lacks it is no contradiction between versions (exit code 3)."""
     recipe = wheelhouse.spec("vendor-engine==7.0", index={"vendor-engine": "nvidia"})
     with pytest.raises(HostLacks, match=r"the index \(nvidia\) does not have them"):
         make(world.indexes, recipe)
 
 
-def test_packages_that_exclude_each_other_are_no_stack(world: World) -> None:
+def test_packages_that_exclude_each_other_are_no_stack(world: TwoIndexes) -> None:
     recipe = wheelhouse.spec("vendor-engine", "plain<1", index={"vendor-engine": "nvidia"})
     with pytest.raises(NoStack, match="cannot stand together") as caught:
         make(world.indexes, recipe)
@@ -155,7 +140,7 @@ def spoil(path: Path, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["missing", "truncated", "replaced"])
 @pytest.mark.parametrize("republished", [False, True], ids=["page as it was", "page written anew"])
-def test_a_spoiled_wheel_is_refused(world: World, tmp_path: Path, how: str, republished: bool) -> None:
+def test_a_spoiled_wheel_is_refused(world: TwoIndexes, tmp_path: Path, how: str, republished: bool) -> None:
     made = make_lock(world.indexes)
     shutil.rmtree(tmp_path / "UV_CACHE_DIR")
     path = world.vendor.root / "files" / made.packages[1].file
@@ -176,7 +161,7 @@ def test_a_spoiled_wheel_is_refused(world: World, tmp_path: Path, how: str, repu
 
 @pytest.mark.parametrize("dead", ["nvidia", "pypi"])
 @pytest.mark.parametrize("step", ["lock", "install"])
-def test_an_index_that_gives_no_answer_is_named(world: World, tmp_path: Path, dead: str, step: str) -> None:
+def test_an_index_that_gives_no_answer_is_named(world: TwoIndexes, tmp_path: Path, dead: str, step: str) -> None:
     """The right one of two, with the ways out for it."""
     made = make_lock(world.indexes) if step == "install" else None
     shutil.rmtree(tmp_path / "UV_CACHE_DIR", ignore_errors=True)
@@ -192,7 +177,7 @@ def test_an_index_that_gives_no_answer_is_named(world: World, tmp_path: Path, de
     assert_nothing_half_made(tmp_path)
 
 
-def test_offline_with_empty_caches_is_said_to_be_so(world: World, tmp_path: Path) -> None:
+def test_offline_with_empty_caches_is_said_to_be_so(world: TwoIndexes, tmp_path: Path) -> None:
     made = make_lock(world.indexes)
     shutil.rmtree(tmp_path / "UV_CACHE_DIR")
     with pytest.raises(HostLacks, match="without network") as caught:
@@ -201,7 +186,7 @@ def test_offline_with_empty_caches_is_said_to_be_so(world: World, tmp_path: Path
     assert_nothing_half_made(tmp_path)
 
 
-def test_offline_with_full_caches_works(world: World) -> None:
+def test_offline_with_full_caches_works(world: TwoIndexes) -> None:
     first = make(world.indexes)
     shutil.rmtree(first.folder)
     asked = len(world.vendor_server.asked) + len(world.default_server.asked)
@@ -210,7 +195,7 @@ def test_offline_with_full_caches_works(world: World) -> None:
 
 
 @pytest.mark.parametrize("kind", ["served", "as_index", "as_folder"])
-def test_the_locked_wheel_is_installed_though_this_host_could_take_another(world: World, kind: str) -> None:
+def test_the_locked_wheel_is_installed_though_this_host_could_take_another(world: TwoIndexes, kind: str) -> None:
     """The lock is for glibc 2.28; on a newer system uv by itself would prefer the wheel for 2.34."""
     for tag in ("manylinux_2_28_x86_64", "manylinux_2_34_x86_64"):
         world.vendor.add("vendor-engine", "3.0", tag=f"py3-none-{tag}", says=f"for {tag}", needs=("plain",))

@@ -23,7 +23,7 @@ from envctl.oci.reference import parse
 from envctl.oci.registry import Registry
 from envctl.oci.source import push_from
 from tests.conftest import run_envctl
-from tests.images import image, layer, noise, tar_of
+from tests.images import image, layer, noise, quiet, run, tar_of
 from tests.registry_server import Server, registry
 
 BASE = "debian:bookworm"
@@ -44,16 +44,6 @@ def base(docker_base: str, cache: Path) -> BaseImage:
     found = stored_base(newest(BASE), BASE)
     assert found and docker_base and cache
     return found
-
-
-def run(*command: str | Path) -> str:
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def quiet(_: str) -> None:
-    pass
 
 
 @pytest.mark.docker

@@ -11,6 +11,12 @@ from typing import Any
 
 import pytest
 
+from envctl import matrix
+from envctl.cli.pins import read_pins
+from envctl.errors import NoStack
+from envctl.request import Known
+from envctl.runner.local import LocalRunner
+from envctl.workflow import plan
 from tests.conftest import CACHE, Ran
 
 Program = Callable[..., Ran]
@@ -99,3 +105,30 @@ def test_auto_passes_over_a_daemon_without_base_image(
     ran = envctl("run", "--ort", "1.31", "infer", digits, "--json", **variables)
     assert (ran.code, ran.json["runner"]["name"]) == (0, "local"), ran.err
     assert "envctl base" in ran.json["runner"]["why"]
+
+
+class Container(LocalRunner):
+    """Stands for containers: their bases bring one CPython."""
+
+    name = "docker"
+
+    def pythons(self) -> dict[str, str]:
+        return {"3.11": "a base"}
+
+
+@pytest.mark.parametrize(
+    ("minor", "way"), [("3.12", ["--runner local has CPython 3.12"]), ("3.11", []), ("3.7", []), ("", [])]
+)
+def test_the_runner_that_has_the_python_is_named(minor: str, way: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    here = {"3.11": "/usr/bin/python3.11", "3.12": "/usr/bin/python3.12"}
+    local = LocalRunner()
+    monkeypatch.setattr(local, "pythons", lambda: here)
+    monkeypatch.setattr(plan, "runners", lambda: [Container(), local])
+    pins = read_pins({"--openvino": "2026.4", "--python": minor or None}, [])
+    known = {"python": Known(values=("3.11",), origin="CPythons of the docker runner")}
+    if minor == "3.11" or not minor:
+        assert plan.plan(matrix.load(), "openvino", pins, known, Container()).stack
+        return
+    with pytest.raises(NoStack) as refused:
+        plan.plan(matrix.load(), "openvino", pins, known, Container())
+    assert [step for step in refused.value.do if "--runner" in step] == way

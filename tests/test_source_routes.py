@@ -107,7 +107,7 @@ def test_channels_first_is_made_verified_and_said(envctl: Program, keras_3: Path
     assert route["model"]["inputs"] == ["image float32[?,3,32,32]"]  # type: ignore[index]
     left = turned(tmp_path / result["artifacts"][0])  # type: ignore[index]
     assert left <= {"Tile", "Reshape"}, "only within Keras 3's upsampling, which repeats along axes of its own"
-    assert any("Transpose stay in the graph" in note for note in result["notes"]) == bool(left)  # type: ignore[attr-defined]
+    assert any("Transpose left in the graph" in note for note in result["notes"]) == bool(left)  # type: ignore[attr-defined]
 
 
 def turned(model: Path) -> set[str]:
@@ -228,3 +228,11 @@ def test_layout_and_opset_of_an_onnx_model_are_not_changed(envctl: Program, digi
         ran = envctl("run", "--ort", "1.31", "verify", digits, *option)
         assert ran.code == 2
         assert "nothing is written on the way" in ran.err
+
+
+@pytest.mark.slow
+def test_a_frozen_graphs_input_is_called_so_in_every_openvino(envctl: Program, keras_3: Path) -> None:
+    """2023.3 shows `image` first, and not `image:0` as later releases do."""
+    frozen = keras_3 / "unet" / "frozen.pb"
+    ran = envctl("run", "--openvino", "2023.3", "--runner", "local", "infer", frozen, "--json")
+    assert (ran.code, ran.json["status"]) == (0, "ran"), ran.err

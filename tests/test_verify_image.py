@@ -27,6 +27,7 @@ from envctl.workflow.smoke import differing
 from tests import building, images
 from tests.building import Order
 from tests.conftest import ROOT, Ran
+from tests.images import quiet, run
 from tests.registry_server import Server, registry
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("docker_base")]
@@ -84,16 +85,6 @@ def loaded() -> Iterator[Callable[[Path, str], str]]:
     yield load
     for name in names:
         subprocess.run(["docker", "rmi", "-f", name], check=False, capture_output=True)
-
-
-def run(*command: str | Path) -> str:
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def quiet(_: str) -> None:
-    pass
 
 
 def changed(image: Image, change: Callable[[dict[str, bytes]], None]) -> Image:

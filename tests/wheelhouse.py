@@ -31,12 +31,20 @@ SOME_DAY = (2020, 1, 1, 0, 0, 0)
 
 
 def wheel(
-    folder: Path, name: str, version: str, *, tag: str = "py3-none-any", says: str = "", needs: tuple[str, ...] = ()
+    folder: Path,
+    name: str,
+    version: str,
+    *,
+    tag: str = "py3-none-any",
+    says: str = "",
+    needs: tuple[str, ...] = (),
+    python: str = "",
 ) -> Path:
     """A wheel with the module NAME, whose SAYS is the text given, and a script of the same name that prints it."""
     module, path = name.replace("-", "_"), folder / f"{name.replace('-', '_')}-{version}-{tag}.whl"
     info = f"{module}-{version}.dist-info"
     meta = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}", *(f"Requires-Dist: {need}" for need in needs)]
+    meta += [f"Requires-Python: {python}"] if python else []
     files = {
         f"{module}.py": f"SAYS = {says!r}\n\n\ndef main():\n    print(SAYS)\n",
         f"{info}/METADATA": "\n".join(meta) + "\n",
@@ -146,6 +154,28 @@ def served(house: Wheelhouse) -> Iterator[Server]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@dataclass
+class TwoIndexes:
+    """A vendor's index and the default one, both served."""
+
+    vendor: Wheelhouse
+    default: Wheelhouse
+    vendor_server: Server
+    default_server: Server
+
+    @property
+    def indexes(self) -> Indexes:
+        """Both, by alias."""
+        return Indexes(addresses={"nvidia": self.vendor_server.address, "pypi": self.default_server.address})
+
+
+@contextmanager
+def two_served(vendor: Wheelhouse, default: Wheelhouse) -> Iterator[TwoIndexes]:
+    """Both houses on 127.0.0.1."""
+    with served(vendor) as one, served(default) as other:
+        yield TwoIndexes(vendor, default, one, other)
 
 
 def stack(python: str = "3.11", **constraints: str) -> Stack:

@@ -33,8 +33,6 @@ app = typer.Typer(
     help="Make base images from Debian packages, list them, copy them to a registry.  envctl base debian:bookworm",
 )
 
-Insecure = Annotated[bool, typer.Option("--insecure", help="Plain HTTP for registries on other machines.")]
-
 
 @app.command(MAKE)
 def make(
@@ -116,7 +114,7 @@ def ls(as_json: options.Json = False) -> None:
 def mirror(
     source: Annotated[str, typer.Argument(metavar="REF|NAME|sha256:…|oci:DIR", help="The base to copy.")],
     target: Annotated[str, typer.Argument(metavar="TARGET_REF", help="HOST/NAME[:TAG] in your registry.")],
-    insecure: Insecure = False,
+    insecure: options.Insecure = False,
     as_json: options.Json = False,
 ) -> None:
     """Copy a base to your registry, byte for byte: the digest stays, so locks that name it accept the copy."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from envctl.cli import again, options
+from envctl.cli import again, groups, options
 from envctl.cli.attached import attached_data, attached_lines, warn
 from envctl.cli.licences import print_licences
 from envctl.cli.push import pushed_data
@@ -49,21 +49,19 @@ BaseName = Annotated[
         show_default=False,
     ),
 ]
-Insecure = Annotated[bool, typer.Option("--insecure", help="Plain HTTP for registries on other machines.")]
 Sbom = Annotated[Path | None, typer.Option("--sbom", metavar="FILE", help="Write the bill of materials to a file.")]
 Licences = Annotated[bool, typer.Option("--licences", help="Only list what is in the image, with its licences.")]
 Papers = Annotated[bool, typer.Option("--papers/--no-papers", help="SBOM and provenance with -o oci: and --push.")]
-Wheels = Annotated[list[Path], typer.Option("--wheels", metavar="DIR", help="Folder with wheels; may be repeated.")]
 Revision = Annotated[str, typer.Option("--revision", help="Source revision for a label.", show_default=False)]
 
 
 @app.command()
-@options.with_pins
+@groups.grouped
 def build(
     *,
     lock: LockFile = None,
     target: Target = "",
-    pinned: options.Pinned,
+    pinned: groups.Pinned,
     gpu: options.Gpu = None,
     pin: options.Pins = [],  # noqa: B006
     tag: Tag = [],  # noqa: B006
@@ -75,12 +73,12 @@ def build(
     licences: Licences = False,
     emit: Emit = None,
     base: BaseName = "",
-    wheels: Wheels = [],  # noqa: B006
+    wheels: options.Wheels = [],  # noqa: B006
     revision: Revision = "",
-    insecure: Insecure = False,
-    index: Annotated[list[str], typer.Option("--index", metavar="ALIAS=URL", help="Address of an index.")] = [],  # noqa: B006
-    offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
-    refresh_lock: Annotated[bool, typer.Option("--refresh-lock", help="Resolve packages anew.")] = False,
+    insecure: options.Insecure = False,
+    index: options.Index = [],  # noqa: B006
+    offline: options.Offline = False,
+    refresh_lock: options.RefreshLock = False,
     as_json: options.Json = False,
 ) -> None:
     """Make the image of a lock: the same bits everywhere. Without -o, --load, --push only its digest is computed."""

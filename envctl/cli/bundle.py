@@ -28,7 +28,6 @@ Bases = Annotated[bool, typer.Option("--base/--no-base", help="Bring the bases o
 References = Annotated[
     bool, typer.Option("--reference/--no-reference", help="Bring ONNX Runtime, which outputs are compared with.")
 ]
-Wheels = Annotated[list[Path], typer.Option("--wheels", metavar="DIR", help="Folder with wheels; may be repeated.")]
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 SMALLEST = 100_000
 
@@ -42,7 +41,7 @@ def bundle(
     python: Pythons = "",
     base: Bases = True,
     reference: References = True,
-    wheels: Wheels = [],  # noqa: B006
+    wheels: options.Wheels = [],  # noqa: B006
     index: options.Index = [],  # noqa: B006
     offline: options.Offline = False,
     as_json: options.Json = False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from envctl.cli import options
+from envctl.cli import groups, options
 from envctl.cli.screen import Screen, guarded
 
 if TYPE_CHECKING:
@@ -21,29 +21,23 @@ Names = Annotated[str, typer.Option("--cases", metavar="REGEX", help="Only the t
 Everything = Annotated[bool, typer.Option("--all", help="Try those too whose header speaks against them.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Every operator, and every case that did not pass.")]
 Least = Annotated[int, typer.Option("--least", min=0, help="Exit code 1 when fewer pass (or are built).")]
-RunnerName = Annotated[str, typer.Option("--runner", help="auto, local or docker.")]
-Memory = Annotated[str | None, typer.Option("--memory", help="Memory cap of the worker, e.g. 8g.")]
-Timeout = Annotated[int, typer.Option("--timeout", min=1, help="Time cap of a worker in seconds.")]
-Keep = Annotated[bool, typer.Option("--keep", help="Keep the job folder.")]
 
 
 @app.command()
-@options.with_pins
+@groups.grouped
 def conformance(
     *,
-    pinned: options.Pinned,
+    pinned: groups.Pinned,
     gpu: options.Gpu = None,
     pin: options.Pins = [],  # noqa: B006
     ops: Ops = "",
     cases: Names = "",
     everything: Everything = False,
     least: Least = 0,
-    runner: RunnerName = "auto",
-    index: options.Index = [],  # noqa: B006
-    offline: options.Offline = False,
-    memory: Memory = None,
-    timeout: Timeout = 3600,
-    keep: Keep = False,
+    where: groups.Where,
+    memory: options.Memory = None,
+    timeout: options.Timeout = 3600,
+    keep: options.Keep = False,
     verbose: Verbose = False,
     as_json: options.Json = False,
 ) -> None:
@@ -57,8 +51,8 @@ def conformance(
 
         engine, pins = engine_and_pins(pinned, pin)
         ask = Ask(
-            task="verify", engine=engine, pins=pins, runner=runner, gpu=gpu, index=tuple(index), offline=offline,
-            memory=size(memory) if memory else None, seconds=timeout, keep=keep,
+            task="verify", engine=engine, pins=pins, gpu=gpu, memory=size(memory) if memory else None,
+            seconds=timeout, keep=keep, **where,
         )  # fmt: skip
         named = frozenset(filter(None, (word.strip() for word in ops.split(","))))
         found = conform(ask, screen, ops=named, names=cases, everything=everything)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from envctl.cli import options
-from envctl.cli import run as shared
+from envctl.cli import groups, options
+from envctl.cli.asked import plain, read
 from envctl.cli.screen import Screen, guarded
 
 if TYPE_CHECKING:
@@ -28,45 +27,32 @@ Versions = Annotated[
 Layers = Annotated[bool, typer.Option("--layers", help="Also find the fewest layers to keep in float32.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="FILE.onnx for the model with these layers kept.")]
 Page = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page: how the error grows.")]
-RunnerName = Annotated[str, typer.Option("--runner", help="auto, local or docker.")]
 
 
 @app.command()
-@options.with_pins
+@groups.grouped
 def debug(
-    model: shared.Model,
     *,
-    pinned: options.Pinned,
+    model: options.Model,
+    pinned: groups.Pinned,
     target_model: Converted = None,
     versions: Versions = None,
     layers: Layers = False,
     output: Output = None,
     html: Page = None,
-    precision: shared.PrecisionOption = None,
+    precision: options.Precision = None,
     gpu: options.Gpu = None,
     pin: options.Pins = [],  # noqa: B006
-    runner: RunnerName = "auto",
-    index: options.Index = [],  # noqa: B006
-    offline: options.Offline = False,
-    input: shared.Input = "seeded",
-    seed: shared.Seed = 0,
-    samples: shared.Samples = 16,
-    shape: shared.Shape = [],  # noqa: B006
-    via: shared.Via = [],  # noqa: B006
-    opset: shared.Opset = "",
-    layout: shared.Layout = "",
-    calibration: shared.Calibration = None,
-    atol: shared.Atol = None,
-    cosine: shared.Cosine = None,
-    top1: shared.Top1 = None,
-    threads: shared.Threads = 0,
-    memory: shared.Memory = None,
-    timeout: shared.Timeout = 1800,
-    keep: shared.Keep = False,
+    where: groups.Where,
+    input: options.Input = "seeded",
+    how: groups.Inference,
+    limits: groups.Limits,
+    caps: groups.Caps,
+    keep: options.Keep = False,
     as_json: options.Json = False,
 ) -> None:
     """Find the first node where an engine and the reference part, and how the error grows from there."""
-    given = locals()
+    given = locals() | how | limits | caps
     screen = Screen(as_json)
     with guarded(screen):
         from envctl.host import start_probes
@@ -100,12 +86,7 @@ def _ask(given: dict[str, Any]) -> Ask:
     from envctl.workflow.ask import Ask
 
     engine, pins = engine_and_pins(given["pinned"], given["pin"])
-    plain = ("seed", "samples", "atol", "cosine", "top1", "threads", "keep", "calibration")
     other = given["target_model"]
-    ask = Ask(
-        task="verify", engine=engine, pins=pins, runner=given["runner"], gpu=given["gpu"],
-        index=tuple(given["index"]), offline=given["offline"], model=other or given["model"],
-        **{name: given[name] for name in plain},
-    )  # fmt: skip
-    ask = shared.read(ask, given | {"reference": given["model"] if other else None})
-    return replace(ask, keep=given["keep"])
+    chosen = plain(given) | {"model": other or given["model"]}
+    ask = Ask(task="verify", engine=engine, pins=pins, gpu=given["gpu"], **given["where"], **chosen)
+    return read(ask, given | {"reference": given["model"] if other else None})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from envctl.cli import options
+from envctl.cli import groups, options
 from envctl.cli.screen import Screen, guarded
 from envctl.errors import BadInput
 
@@ -57,11 +57,11 @@ Newer = Annotated[str, typer.Option("--exclude-newer", metavar="DATE", help="Not
 
 
 @app.callback()
-@options.with_pins
+@groups.grouped
 def lock(
     *,
     ctx: typer.Context,
-    pinned: options.Pinned,
+    pinned: groups.Pinned,
     pin: options.Pins = [],  # noqa: B006
     host: Host = [],  # noqa: B006
     target: Targets = [],  # noqa: B006

@@ -47,12 +47,11 @@ def comparison(kind: Kind, given: dict[str, Any], defaults: dict[str, Any]) -> C
 
 def _base(given: dict[str, Any]) -> Ask:
     """The options that all cells share; the engine and its pins come with each cell."""
-    from envctl.cli.run import PLAIN, read
+    from envctl.cli.asked import plain, read
     from envctl.workflow.ask import Ask
 
-    plain = {name: given[name] for name in PLAIN if name in given and name not in ("threads", "record")}
-    environment = {name: given[name] for name in ("runner", "gpu", "offline")}
-    ask = Ask(task="verify", engine="", pins=(), index=tuple(given["index"]), **environment, **plain)
+    shared = plain(given) | {"threads": 0}
+    ask = Ask(task="verify", engine="", pins=(), gpu=given["gpu"], **given["where"], **shared)
     return read(ask, given | {"precision": None})
 
 

@@ -10,29 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from envctl.cli import options, reported
-from envctl.cli.run import (
-    Atol,
-    Calibration,
-    Cosine,
-    Dataset,
-    Fallback,
-    Input,
-    Keep,
-    Layout,
-    Memory,
-    Metric,
-    Model,
-    Opset,
-    Preprocess,
-    Reference,
-    RunnerOption,
-    Samples,
-    Seed,
-    Shape,
-    Top1,
-    Via,
-)
+from envctl.cli import groups, options, reported
 from envctl.cli.screen import Screen, guarded
 
 if TYPE_CHECKING:
@@ -59,8 +37,8 @@ def command(kind: Kind) -> Callable[..., None]:
 
     def measure(
         *,
-        model: Model,
-        pinned: options.Pinned,
+        model: options.Model,
+        pinned: groups.Pinned,
         pin: options.Pins = [],  # noqa: B006
         lock: Locks = [],  # noqa: B006
         gpu: options.Gpu = None,
@@ -73,28 +51,14 @@ def command(kind: Kind) -> Callable[..., None]:
         throughput: Searched = True,
         output: Output = None,
         resume: Resume = None,
-        input: Input = "seeded",
-        seed: Seed = 0,
-        samples: Samples = 16,
-        shape: Shape = [],  # noqa: B006
-        via: Via = [],  # noqa: B006
-        opset: Opset = "",
-        layout: Layout = "",
-        allow_fallback: Fallback = False,
-        calibration: Calibration = None,
-        preprocess: Preprocess = "",
-        dataset: Dataset = None,
-        metric: Metric = "",
-        reference: Reference = None,
-        atol: Atol = None,
-        cosine: Cosine = None,
-        top1: Top1 = None,
-        memory: Memory = None,
+        input: options.Input = "seeded",
+        how: groups.Inference,
+        judged: groups.Judged,
+        limits: groups.Limits,
+        memory: options.Memory = None,
         timeout: Timeout = 600,
-        runner: RunnerOption = "auto",
-        index: options.Index = [],  # noqa: B006
-        offline: options.Offline = False,
-        keep: Keep = False,
+        where: groups.Where,
+        keep: options.Keep = False,
         sort: reported.SortBy = "latency",
         csv: reported.Csv = False,
         markdown: reported.Markdown = False,
@@ -102,7 +66,7 @@ def command(kind: Kind) -> Callable[..., None]:
         against: reported.OldFile = None,
         as_json: options.Json = False,
     ) -> None:
-        given = dict(locals())
+        given = locals() | how | judged | limits | where
         screen = Screen(as_json)
         with guarded(screen):
             from envctl.host import start_probes
@@ -117,7 +81,7 @@ def command(kind: Kind) -> Callable[..., None]:
             worse = reported.show(document, shown, screen)
         raise typer.Exit(exit_code(document) or worse)
 
-    return options.with_pins(measure)
+    return groups.grouped(measure)
 
 
 def _wanted(kind: Kind, given: dict[str, Any]) -> Comparison:

@@ -1,12 +1,9 @@
-"""Options that several commands share: engines, components, pins."""
+"""Options that several commands share, one by one; those that always go together are in groups.py."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -27,7 +24,6 @@ PINS = {
     "cudnn": "cuDNN version.",
     "python": "CPython of the environment, e.g. 3.11.",
 }
-Pinned = dict[str, str | None]  # what was said, by option: {"--ort": "1.31", "--trt": None, …}
 
 Gpu = Annotated[str | None, typer.Option("--gpu", help="Compute capability to build for, e.g. 8.9.")]
 Pins = Annotated[list[str], typer.Option("--pin", metavar="NAME=SPEC", help="Any other component.")]
@@ -35,24 +31,12 @@ Matrices = Annotated[Path | None, typer.Option("--matrices", help="Another folde
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Index = Annotated[list[str], typer.Option("--index", metavar="ALIAS=URL", help="Address of an index.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network.")]
-
-
-def with_pins(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with an option for each engine and component where it has the parameter `pinned`."""
-
-    @wraps(command)
-    def expanded(**given: Any) -> None:
-        pinned = {f"--{name}": given.pop(_parameter(name).name) for name in PINS}
-        command(**given, pinned=pinned)
-
-    signature = inspect.signature(command, eval_str=True)
-    named = signature.parameters.values()
-    parameters = [each for one in named for each in (map(_parameter, PINS) if one.name == "pinned" else [one])]
-    expanded.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    return expanded
-
-
-def _parameter(name: str) -> inspect.Parameter:
-    annotation = Annotated[str | None, typer.Option(f"--{name}", help=PINS[name])]
-    kind = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(name.replace("-", "_"), kind, default=None, annotation=annotation)
+Model = Annotated[Path, typer.Argument(help="A model file or SavedModel folder.", show_default=False)]
+Precision = Annotated[str | None, typer.Option("--precision", help="fp32 (default), fp16, bf16, int8.")]
+Input = Annotated[str, typer.Option("--input", help="FILE.npz with an array for each input, or 'seeded'.")]
+Memory = Annotated[str | None, typer.Option("--memory", help="Memory cap of a worker, e.g. 8g.")]
+Timeout = Annotated[int, typer.Option("--timeout", min=1, help="Time cap of a worker in seconds.")]
+Keep = Annotated[bool, typer.Option("--keep", help="Keep the job folder.")]
+RefreshLock = Annotated[bool, typer.Option("--refresh-lock", help="Resolve packages anew.")]
+Insecure = Annotated[bool, typer.Option("--insecure", help="Plain HTTP for registries on other machines.")]
+Wheels = Annotated[list[Path], typer.Option("--wheels", metavar="DIR", help="Folder with wheels; may be repeated.")]

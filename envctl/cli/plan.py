@@ -23,6 +23,8 @@ def print_preview(found: Preview) -> None:
     for part in found.parts:
         row(console, part.role, environment_line(part))
     row(console, "precision", f"{found.precision} expected: {found.way}; what ran is read back")
+    for doubt in found.doubts:
+        row(console, "doubt", doubt)
     row(console, "tolerance", limits(found.tolerance) if found.tolerance else "")
 
 

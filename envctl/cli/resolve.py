@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from envctl.cli import options
+from envctl.cli import groups, options
 from envctl.cli.screen import Screen, guarded
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ Prefer = Annotated[str, typer.Option("--prefer", metavar="newest|measured", help
 
 
 @app.command()
-@options.with_pins
+@groups.grouped
 def resolve(
     *,
-    pinned: options.Pinned,
+    pinned: groups.Pinned,
     pin: options.Pins = [],  # noqa: B006
     host: Host = "this",
     every: All = False,

@@ -31,7 +31,6 @@ Target = Annotated[str, typer.Option("--target", metavar="NAME", help="The targe
 Try = Annotated[bool, typer.Option("--smoke", help="Also run a model of one node in it (Docker).")]
 BaseName = Annotated[str, typer.Option("--base", help="The base it is built upon.", show_default=False)]
 Revision = Annotated[str, typer.Option("--revision", help="The revision it must be labelled with.", show_default=False)]
-Wheels = Annotated[list[Path], typer.Option("--wheels", metavar="DIR", help="Folder with wheels; may be repeated.")]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Plain HTTP for a registry on another machine.")]
 
 
@@ -43,7 +42,7 @@ def verify_image(
     smoke: Try = False,
     base: BaseName = "",
     revision: Revision = "",
-    wheels: Wheels = [],  # noqa: B006
+    wheels: options.Wheels = [],  # noqa: B006
     insecure: Insecure = False,
     index: options.Index = [],  # noqa: B006
     offline: options.Offline = False,

@@ -16,7 +16,7 @@ from envctl.model.layout import LAST, spatial, told
 from envctl.model.limits import MAX_DEPTH, MAX_NAMES, Damaged, at_most, elements, mapped
 
 DOMAIN = "tflite"
-CUSTOM_CODE, PLACEHOLDER = 32, 127  # of more than 127 kinds, the code is in a field of its own
+CUSTOM_CODE = 32
 TYPES = (
     "float32", "float16", "int32", "uint8", "int64", "str", "bool", "int16", "complex64", "int8", "float64",
     "complex128", "uint64", "resource", "variant", "uint32", "uint16", "int4", "bfloat16", "int2", "uint4",

@@ -137,3 +137,11 @@ def tag(identifier: str, name: str) -> None:
         data = answer.read()
         if answer.status >= 400:
             raise refused(data)
+
+
+def named(digests: tuple[str, ...], names: list[str]) -> str | None:
+    """The image that has one of these digests, which then has the names too; None when there is no such image."""
+    found = next((digest for digest in digests if image(digest) is not None), None)
+    for name in names if found else ():
+        tag(str(found), name)
+    return found

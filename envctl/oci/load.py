@@ -54,12 +54,8 @@ def load_image(image: Image, names: list[str], say: Callable[[str], None]) -> Lo
 
 def _there_already(image: Image, names: list[str]) -> Loaded | None:
     """What there is to say when the daemon has the image, which then has the names too; None when it has not."""
-    for identifier in (image.config_descriptor.digest, image.digest):
-        if daemon.image(identifier) is not None:
-            for name in names:
-                daemon.tag(identifier, name)
-            return Loaded(image=image, identifier=identifier, sent=0)
-    return None
+    found = daemon.named((image.config_descriptor.digest, image.digest), names)
+    return Loaded(image=image, identifier=found, sent=0) if found else None
 
 
 def _into_classic(

@@ -15,7 +15,7 @@ import time
 
 from failure import StepFailed, kind_of
 
-EMPTY = {"artifacts": [], "outputs": [], "versions": {}, "read_back": {}, "timings": {}}
+EMPTY = {"artifacts": [], "outputs": [], "versions": {}, "read_back": {}, "timings": {}, "lacking": []}
 
 
 def main():
@@ -30,7 +30,7 @@ def main():
         import traceback
 
         traceback.print_exc()
-        answer.update(status=kind_of(error), message=first_lines(error))
+        answer.update(status=kind_of(error), message=first_lines(error), lacking=getattr(error, "lacking", []))
     answer["peak_memory"] = peak_memory()
     write_answer(folder, answer)
 
@@ -94,6 +94,9 @@ def perform(job, folder, source):
         done = measure.measure(adapter, job, folder, source, timings, check_names)
     elif job["step"] == "shapes":
         done = {"read_back": adapter.shapes(source, job["options"])}
+    elif job["step"] == "ask":
+        adapter.ask(source, job["options"])
+        done = {}
     else:
         done = infer(adapter, job, folder, source, timings)
     return dict(done, versions=adapter.versions(), timings=timings)

@@ -13,6 +13,8 @@ import time
 
 from failure import kind_of
 
+FEW = 64
+
 
 def conform(adapter, job, folder, source):
     """Do every case of the job, each for itself; what fails is an answer like any other."""
@@ -49,7 +51,8 @@ def attempt(adapter, case, folder, source, target, options, done):
 
     with numpy.load(os.path.join(source, "inputs.npz"), allow_pickle=False) as archive:
         feed = {name: archive[name] for name in archive.files}
-    chosen = dict(options["adapter"], shapes={name: list(array.shape) for name, array in feed.items()})
+    shapes = {name: list(array.shape) for name, array in feed.items()}
+    chosen = dict(options["adapter"], shapes=shapes, values=whole_numbers(feed), inputs=list(feed))
     made = adapter.convert(os.path.join(source, "model.onnx"), target, chosen)["artifacts"]
     if not options["execute"]:
         return
@@ -60,6 +63,12 @@ def attempt(adapter, case, folder, source, target, options, done):
     arrays = {str(index): widened(numpy, answer) for index, answer in enumerate(answers)}
     numpy.savez(os.path.join(folder, "answers", case + ".npz"), **arrays)
     done["stage"] = "ran"
+
+
+def whole_numbers(feed):
+    """The numbers of those inputs that may decide on shapes: few, and integers."""
+    found = {name: array for name, array in feed.items() if array.dtype.kind in "iu" and array.ndim <= 1}
+    return {name: array.reshape(-1).tolist() for name, array in found.items() if array.size <= FEW}
 
 
 def widened(numpy, answer):

@@ -12,11 +12,19 @@ OUT_OF_MEMORY_WORDS = (
 
 
 class StepFailed(Exception):
-    """A step that cannot be done, and why."""
+    """A step that cannot be done, and why. `lacking` are the operators that it cannot be done for, in the engine's own
+    words, each a dictionary as `lacks` makes it."""
 
-    def __init__(self, kind, message):
+    def __init__(self, kind, message, lacking=()):
         super().__init__(message)
         self.kind = kind
+        self.lacking = list(lacking)
+
+
+def lacks(op="", node="", why="", domain="", attribute="", layer=""):
+    """One operator that an engine lacks, as far as the engine tells: of what it leaves out, the host asks the file."""
+    said = {"op": op, "domain": domain, "node": node, "attribute": attribute, "layer": layer}
+    return dict(said, why=" ".join(why.split()))
 
 
 def kind_of(error):

@@ -10,7 +10,8 @@ import re
 import subprocess
 import tempfile
 
-from failure import OUT_OF_MEMORY_WORDS, StepFailed
+import pnnx_ready
+from failure import OUT_OF_MEMORY_WORDS, StepFailed, lacks
 
 NO_BATCH = 233  # pnnx's number for an axis that is none
 FILES = ("pnnxparam", "pnnxbin", "pnnxpy", "pnnxonnx", "ncnnparam", "ncnnbin", "ncnnpy")
@@ -21,12 +22,13 @@ INPUT = re.compile(r'^\s*ex\.input\("([^"]+)"([^\n]*)$', re.M)
 OUTPUT = re.compile(r"^\s*out\.append\(([^\n]*)$", re.M)
 AXIS = re.compile(r"(?:batch_index=|squeeze\()(\d+)")
 FLOAT = 1  # TensorProto.FLOAT
+LEFT_OUT = "pnnx has no rule for it, and left it out"
 
 
 def convert(source, target, options):
     """Write model.param and model.bin into `target`; returns the model's ends, and which pnnx it was."""
     scratch = tempfile.mkdtemp()
-    model = slimmed(source, options.get("shapes") or {})
+    model = pnnx_ready.ready(slimmed(source, options.get("shapes") or {}))
     written = os.path.join(scratch, "slim.onnx")
     import onnx
 
@@ -123,10 +125,26 @@ def refuse_left_out(log, param):
     told = ["%s (%s)" % (node, ", ".join(params)) for node, params in dropped.items()]
     told += [kind for kind in sorted(set(LEFT.findall(log)) & written) if not any(kind in each for each in told)]
     if told:
-        raise StepFailed("unsupported", "pnnx has no rule for, and left out: " + "; ".join(told))
+        found = [lacks(*node.split(" ", 1), why=LEFT_OUT, attribute=", ".join(said)) for node, said in dropped.items()]
+        found += [lacks(kind, why=LEFT_OUT) for kind in told if kind in written]
+        raise StepFailed("unsupported", "pnnx has no rule for, and left out: " + "; ".join(told), found)
+    refuse_lost_axes(param)
     words = NOT_SUPPORTED.findall(log)
     if words:
         raise StepFailed("unsupported", "pnnx: " + "; ".join(word.strip() for word in words))
+
+
+def refuse_lost_axes(param):
+    """Raise for a reduction that has lost its axes and would reduce everything: pnnx loses a single one that comes as
+    an input of the node (ReduceSum from opset 13 on, the others from 18), and says nothing."""
+    with open(param, encoding="utf-8") as stream:
+        layers = [line.split() for line in stream.read().splitlines()[2:] if line.startswith("Reduction")]
+    lost = [layer[1] for layer in layers if "1=0" in layer and "-23303=0" in layer]
+    if lost:
+        what = (
+            "pnnx lost the axis of the reductions %s: they would reduce everything. It keeps axes that are an attribute"
+        )
+        raise StepFailed("unsupported", what % ", ".join(lost))
 
 
 def ends_of(model, script):

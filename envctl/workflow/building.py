@@ -8,6 +8,7 @@ from pathlib import Path
 from envctl.job import Job, Result
 from envctl.model import ModelFacts
 from envctl.workflow import built_engines, calibration, deliver, shapes, steps, typed
+from envctl.workflow.plan import check_operators
 from envctl.workflow.route import Passed
 from envctl.workflow.work import Work
 
@@ -16,6 +17,8 @@ def build(work: Work, passed: Passed) -> Result:
     """What the conversion of the model made, which has `passed` its route; engines built for GPUs are kept, and found
     again by all they depend on."""
     spec, outcome, source = work.target.plan.spec, work.outcome, passed.model
+    if source is not work.source:
+        check_operators(work.target.plan, source)
     job = _job(work, source)
     key = None
     if spec.runs_on == "nvidia-gpu":
@@ -40,18 +43,35 @@ def _job(work: Work, source: ModelFacts) -> Job:
         may_cast=ask.precision == "fp32",  # said in so many words: float64 may become that
         by_flag=not by_types and ask.precision not in (None, "fp32", source.precision()),
     )
+    if {ask.precision, source.precision()} & {"fp16", "bf16"}:
+        job.options["half"] = True  # the graph that is converted has such types, written by a step before or its own
     if ask.keep_layers:
         job.options["keep_layers"] = list(ask.keep_layers)  # another engine comes of them
     if source.external:
-        job.options["data"] = f"{deliver.stem(work.source, prepared.plan.spec)}.data"
+        job.options["data"] = _beside(work)
     return job
+
+
+def _beside(work: Work) -> str:
+    """The name by which weights beside the artifact will be delivered."""
+    return f"{deliver.stem(work.source, work.target.plan.spec)}.data"
+
+
+def _asked_first(work: Work, passed: Passed) -> None:
+    """Raise what the engine lacks before samples are run through the model to quantise it."""
+    if work.ask.precision == "int8":
+        job = replace(_job(work, passed.model), folder=work.folder / "ask", step="ask")
+        steps.run(job, work.target, work.runner)
 
 
 def _made(work: Work, passed: Passed, job: Job, key: built_engines.Key | None) -> Result:
     """Run the conversion, after the step that writes the types where there is one."""
     if tools := typed.wanted(work.ask, passed.model, work.target):
+        _asked_first(work, passed)
         files: list[Path] = [path.resolve() for path in typed.make(work, tools, passed)]
-        job = replace(job, source=files[0], companions=tuple(files[1:]))
+        options = {name: value for name, value in job.options.items() if name != "data"}
+        options |= {"data": _beside(work)} if files[1:] else {}  # the step before puts weights into the graph if it can
+        job = replace(job, source=files[0], companions=tuple(files[1:]), options=options)
     if key is None:
         result = steps.run(job, work.target, work.runner)
         if tools:

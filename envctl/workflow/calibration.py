@@ -31,10 +31,13 @@ def check(ask: Ask, facts: ModelFacts) -> None:
     """Raise before anything is made: int8 without samples, or samples without int8."""
     if not needed(ask, facts):
         if ask.calibration or (ask.preprocess and ask.dataset is None):
-            raise BadInput("--calibration is for --precision int8 of a model that is not quantised yet")
+            said = "--calibration" if ask.calibration else "--preprocess without --dataset"
+            do = ["leave it out, or ask for --precision int8"]
+            raise BadInput(f"{said} is for --precision int8 of a model that is not quantised yet", do=do)
         return
     if facts.precision() != "fp32":
-        raise BadInput(f"int8 is made from a float32 model; {facts.path.name} is {facts.precision()}")
+        do = ["give the float32 model that it was made from", "or leave --precision out: it stays as it is"]
+        raise BadInput(f"int8 is made from a float32 model; {facts.path.name} is {facts.precision()}", do=do)
     if ask.calibration is None:
         do = [
             "--calibration FILE.npz (or a folder of them): a hundred real samples",

@@ -172,7 +172,8 @@ def _split(text: str) -> tuple[str, ...]:
 def _requirements(said: str, folder: Path) -> None:
     """Check that the file pins every package by hash, or its installation would end in CI."""
     do = [
-        f"write it once, and whenever envctl changes: echo envctl | uv pip compile --generate-hashes -o {said} -",
+        "make envctl's wheel once, and whenever it changes: pip wheel --no-deps -w wheels FOLDER_OF_ENVCTL",
+        f"then pin it and what it needs: echo ./wheels/envctl-*.whl | uv pip compile --generate-hashes -o {said} -",
         "or name another: --requirements FILE",
     ]
     path = _file(said, "the hash-pinned requirements of envctl itself", folder, do)

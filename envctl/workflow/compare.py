@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,13 +13,13 @@ from envctl.bench.document import Document
 from envctl.errors import BadInput, EnvctlError
 from envctl.host import HostFacts
 from envctl.model import ModelFacts
-from envctl.tree import cache_root, disk_errors
 from envctl.workflow import cell_row, deliver, surroundings
 from envctl.workflow.ask import Listener
 from envctl.workflow.bout import Bout
 from envctl.workflow.cells import Wish, batched, wishes
 from envctl.workflow.comparison import AGAIN, Comparison, State, go_on
 from envctl.workflow.document_head import begun, reference
+from envctl.workflow.job_folder import job_folder
 from envctl.workflow.judged import Judged, Muted, judge, trouble
 from envctl.workflow.plan import choose_runner
 from envctl.workflow.rounds import Pace, measure
@@ -46,8 +44,9 @@ def compare(wanted: Comparison, listener: Listener, probes: host_module.Probes) 
     if before:
         go_on(state, before)
     left = [wish for wish in found if wish.key not in state.cells]
-    with _folder(state, wanted.base.keep) as folder:
-        _all(state, left, facts, host, folder, listener)
+    with job_folder("compare", keep=wanted.base.keep) as made:
+        _all(state, left, facts, host, made.path, listener)
+        made.keep = made.keep or _kept(state, made.path)
     listener.say("")
     state.save()
     return state.whole()
@@ -143,23 +142,10 @@ def _waves(bouts: list[Bout], free: int) -> Iterator[list[Bout]]:
         yield wave
 
 
-@contextmanager
-def _folder(state: State, keep: bool) -> Iterator[Path]:
-    """A folder for all jobs: what failed stays in it, the rest goes."""
-    jobs = cache_root() / "jobs"
-    with disk_errors(jobs):
-        jobs.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix="compare-", dir=jobs))
-        folder.chmod(0o755)
-    try:
-        yield folder
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    if not keep:
-        failed = {key for key, cell in state.cells.items() if cell.status in AGAIN}
-        for number, key in enumerate(state.order):
-            if key not in failed:
-                shutil.rmtree(folder / f"cell-{number}", ignore_errors=True)
-        if not failed:
-            shutil.rmtree(folder, ignore_errors=True)
+def _kept(state: State, folder: Path) -> bool:
+    """Whether a cell failed, whose jobs are kept; those of the others go."""
+    failed = {key for key, cell in state.cells.items() if cell.status in AGAIN}
+    for number, key in enumerate(state.order):
+        if key not in failed:
+            shutil.rmtree(folder / f"cell-{number}", ignore_errors=True)
+    return bool(failed)

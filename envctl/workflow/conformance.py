@@ -7,12 +7,9 @@ forbids (opset, IR version, domains, element types) is refused without running i
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,11 +23,11 @@ from envctl.model.node_types import taken
 from envctl.release import Claim
 from envctl.runner import Runner
 from envctl.spec import NodeTests, node_tests, read_spec
-from envctl.tree import cache_root, disk_errors
 from envctl.verify.conformance import Finding, differs, refusal
 from envctl.workflow import steps
 from envctl.workflow.ask import Ask, Listener
 from envctl.workflow.ends import wrong_ends
+from envctl.workflow.job_folder import job_folder
 from envctl.workflow.node_tests import Case, bring, lay_out
 from envctl.workflow.plan import Plan, choose_runner, known_facts, plan_target
 from envctl.workflow.prepare import Prepared, prepare
@@ -69,34 +66,15 @@ def conform(
     platform = lock.platform_for(host.value("arch"), plan.glibc or host.value("glibc"))
     wheel = bring(tests, platform, indexes, offline=ask.offline, say=listener.say)
     began = time.perf_counter()
-    with _folder(ask) as folder:
+    with job_folder("conformance", keep=ask.keep) as made:
         listener.say(f"reading the node tests of {tests.distribution} {tests.version}")
-        cases = lay_out(wheel, tests, folder / "cases", ops, names)
+        cases = lay_out(wheel, tests, made.path / "cases", ops, names)
         total = int(host.value("memory_limit") or host.value("memory") or 8 << 30)
-        work = _Work(ask, runner, target, folder, tests, total, listener)
+        work = _Work(ask, runner, target, made.path, tests, total, listener)
         findings = work.all(cases, {case.name: foretold(plan, facts, case) for case in cases}, everything)
     listener.say("")
     seconds = time.perf_counter() - began
     return Conformance(tests=tests, target=target, findings=findings, seconds=seconds, everything=everything)
-
-
-@contextmanager
-def _folder(ask: Ask) -> Iterator[Path]:
-    """A folder for the jobs; it stays when a worker could not work at all, and with --keep."""
-    jobs = cache_root() / "jobs"
-    with disk_errors(jobs):
-        jobs.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix="conformance-", dir=jobs))
-        folder.chmod(0o755)
-    try:
-        yield folder
-    except JobFailed:
-        raise
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    if not ask.keep:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def foretold(plan: Plan, facts: matrix.Matrix, case: Case) -> str:

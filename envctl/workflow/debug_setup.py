@@ -10,6 +10,7 @@ from envctl import matrix
 from envctl.debug.error import SCALES, error, worst_samples
 from envctl.debug.graph import Flow
 from envctl.debug.search import Room, Search
+from envctl.errors import BadInput, Reason
 from envctl.model import ModelFacts, onnx_graph
 from envctl.model.onnx_graph import OnnxGraph
 from envctl.model.onnx_header import BITS
@@ -73,7 +74,22 @@ def _files(work: Work) -> tuple[ModelFacts, ModelFacts]:
     passed = route.passed(work).model
     source = reference_for(work.ask, work.source) if work.source.format == "onnx" else passed
     types = work.outcome.results.get("types")
-    return source, read_source(types.artifacts[0]) if types else passed
+    return source, _typed(work, read_source(types.artifacts[0])) if types else passed
+
+
+def _typed(work: Work, made: ModelFacts) -> ModelFacts:
+    """The file with the precision's types, where that is ONNX still."""
+    if made.format == "onnx":
+        return made
+    assert work.outcome.verdict
+    because = [Reason(text=text, source="the verdict") for text in work.outcome.verdict.reasons]
+    precision, title = work.ask.precision, work.target.plan.spec.title
+    do = [
+        f"write {precision} in ONNX: envctl run --ort 1.31 convert MODEL --precision {precision} … -o out",
+        "and follow that file: envctl debug MODEL --target-model out/….onnx …, without --precision",
+    ]
+    what = f"{title}'s {precision} is made in {made.format}, whose tensors cannot be followed"
+    raise BadInput(what, because=because, do=do)
 
 
 def _worst(work: Work) -> tuple[dict[str, Array], dict[str, float], dict[str, Array]]:

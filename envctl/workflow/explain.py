@@ -60,10 +60,12 @@ def explain_text(text: str, facts: Facts) -> list[Cause]:
     return list(explain_stream(io.BytesIO(text.encode("utf-8", errors="replace")), facts).causes)
 
 
-def told_by(text: str) -> tuple[list[Reason], list[str]]:
-    """The likeliest cause of a failure on this host and its remedies, for an error's `because` and `do`; or nothing."""
+def told_by(text: str, *, sure: bool = False) -> tuple[list[Reason], list[str]]:
+    """The likeliest cause of a failure on this host and its remedies, for an error's `because` and `do`; or nothing.
+    With `sure`, only one that is certain or was measured."""
     found = explain_text(text, this_host(read_host()))
-    if not found or found[0].confidence == "possible":
+    known = found and (found[0].confidence == "sure" or found[0].rule.evidence == "measured")
+    if not found or found[0].confidence == "possible" or (sure and not known):
         return [], []
     first = found[0]
     said = first.cause if first.confidence == "sure" else f"likely: {first.cause}"

@@ -30,10 +30,11 @@ def make_feeds(ask: Ask, source: ModelFacts, outcome: Outcome) -> dict[str, Arra
         outcome.inputs = outcome.dataset.said
         return outcome.dataset.arrays
     if ask.input is None:
-        outcome.inputs = f"{ask.samples} samples from seed {ask.seed}"
+        outcome.inputs = f"{ask.samples} sample{'s' if ask.samples > 1 else ''} from seed {ask.seed}"
         return inputs.seeded(source.inputs, ask.shapes, seed=ask.seed, samples=ask.samples)
     feeds = inputs.checked(load_arrays(ask.input), source.inputs)
-    outcome.inputs = f"{len(next(iter(feeds.values())))} samples from {ask.input}"
+    count = len(next(iter(feeds.values())))
+    outcome.inputs = f"{count} sample{'s' if count > 1 else ''} from {ask.input}"
     return feeds
 
 

@@ -10,8 +10,8 @@ from packaging.version import Version
 from envctl import evidence
 from envctl.errors import BadInput, HostLacks, NoStack, Reason
 from envctl.evidence import refuted
-from envctl.explain import no_stack
 from envctl.host import HostFacts
+from envctl.job import Lacking
 from envctl.lock import Lock
 from envctl.lockfile import LockedBase
 from envctl.matrix import Matrix
@@ -23,6 +23,7 @@ from envctl.request import Known, Pin, Request
 from envctl.runner import Runner, runners
 from envctl.solver import Conflict, Stack, solve
 from envctl.spec import ImageSpec, base_for, read_spec
+from envctl.workflow import lacking, remedies
 from envctl.workflow.ask import Ask
 from envctl.workflow.of_file import with_file
 
@@ -115,7 +116,11 @@ def plan(
     )
     answer = solve(matrix, request)
     if isinstance(answer, Conflict):
-        raise no_stack(matrix, answer)
+        from envctl.explain import no_stack
+
+        error = no_stack(matrix, answer)
+        error.do += _other_runners(pins, runner)
+        raise error
     python = answer.version("python")
     base = base_for(python)
     return Plan(
@@ -125,6 +130,19 @@ def plan(
         glibc=runner.glibc(python),
         base=base.name if base else "none brings this Python",
     )
+
+
+def _other_runners(pins: tuple[Pin, ...], runner: Runner) -> list[str]:
+    """The runners that have a CPython which is asked for, where this one has none such."""
+    asked = [pin.condition for pin in pins if pin.name == "python"]
+    found = {
+        other.name: [python for python in other.pythons() if all(each.admits(python) for each in asked)]
+        for other in runners()
+        if asked and (other.name == runner.name or other.why_not() is None)
+    }
+    if found.pop(runner.name, None):
+        return []
+    return [f"--runner {name} has CPython {pythons[0]}" for name, pythons in found.items() if pythons]
 
 
 def plan_target(matrix: Matrix, ask: Ask, known: dict[str, Known], runner: Runner, model: ModelFacts | None) -> Plan:
@@ -181,8 +199,7 @@ def check_target(found: Plan, ask: Ask, model: ModelFacts | None) -> None:
         do = [f"{found.spec.title} offers: {', '.join(found.spec.precisions)}"]
         raise BadInput(f"{found.spec.title} cannot be asked for {ask.precision} here", because=because, do=do)
     if model:
-        _check_domains(found.spec, model)
-        _check_operators(found, model)
+        check_operators(found, model)
 
 
 def _check_provider(found: Plan) -> None:
@@ -196,15 +213,25 @@ def _check_provider(found: Plan) -> None:
         raise NoStack(f"{found.title} is not to be had", because=because, do=do)
 
 
-def _check_operators(found: Plan, model: ModelFacts) -> None:
-    lacking, source = found.spec.lacking(found.stack.version(found.spec.engine), model.ops - model.functions)
-    if lacking:
-        because = [
-            Reason(text=f"{model.path.name} uses {', '.join(lacking[:5])}", source="its header"),
-            Reason(text=f"{found.title} reads none of that name", source=source),
-        ]
-        do = ["export the model without them, or use another engine"]
-        raise NoStack(f"{found.title} has no operator {', '.join(lacking[:5])}", because=because, do=do)
+def check_operators(found: Plan, model: ModelFacts) -> None:
+    """Raise `NoStack` for operators that the engine is known to lack; also of a model that a route made."""
+    _check_domains(found.spec, model)
+    names, source = found.spec.lacking(found.stack.version(found.spec.engine), model.ops - model.functions)
+    if names:
+        said = [Lacking(op=name, why=f"{found.title} reads none of that name") for name in names]
+        raise refused(found.spec, found.title, model, said, source)
+
+
+def refused(spec: ImageSpec, title: str, model: ModelFacts, said: list[Lacking], source: str) -> NoStack:
+    """The error of an engine that is known to lack operators, node by node, before anything was made."""
+    nodes = lacking.located(model.path, model.format, said)
+    error = NoStack(
+        f"{title} has no operator {lacking.names(nodes)}, which {model.path.name} uses",
+        because=lacking.reasons(nodes, source),
+        do=remedies.ways_out(nodes, model.format, spec),
+    )
+    lacking.attach(error, nodes)
+    return error
 
 
 def plan_reference(
@@ -226,13 +253,6 @@ def _check_domains(spec: ImageSpec, model: ModelFacts) -> None:
         return
     foreign = model.foreign_ops(spec.domains)
     if foreign:
-        names = ", ".join(f"{domain}:{op}" for domain, op in foreign[:5])
-        because = [
-            Reason(text=f"{model.path.name} uses {names}", source="its header"),
-            Reason(
-                text=f"{spec.title} knows {', '.join(sorted(spec.domains))}",
-                source=f"images/{spec.engine}.toml",
-            ),
-        ]
-        do = ["replace the custom operators before exporting, or define them as functions of the model"]
-        raise NoStack(f"{spec.title} has no operator {names}", because=because, do=do)
+        why = f"{spec.title} knows {', '.join(sorted(spec.domains))}"
+        said = [Lacking(op=op, domain=domain, why=why) for domain, op in foreign]
+        raise refused(spec, spec.title, model, said, f"images/{spec.engine}.toml")

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from envctl import host as host_module
-from envctl import matrix
+from envctl import matrix, routes
 from envctl.environment import Environment
 from envctl.host import HostFacts
 from envctl.lock import Lock
 from envctl.model import ModelFacts
 from envctl.runner import Runner
 from envctl.verify.tolerance import ROWS, Tolerance
-from envctl.workflow import calibration, deliver, route, samples
+from envctl.workflow import calibration, deliver, remedies, route, samples
 from envctl.workflow.ask import SEEDED, Ask
 from envctl.workflow.environments import Plans, plans_for
 from envctl.workflow.outcome import model_data, plan_data
@@ -40,7 +40,8 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preview:
-    """A run that was not begun. `steps` are (name, what it does); `way` is how the precision comes about."""
+    """A run that was not begun. `steps` are (name, what it does); `way` is how the precision comes about; `doubts` are
+    what may end it on the way, and cannot be known before."""
 
     task: str
     model: ModelFacts
@@ -51,6 +52,7 @@ class Preview:
     precision: str
     way: str
     tolerance: Tolerance | None
+    doubts: tuple[str, ...] = ()
 
 
 def preview(ask: Ask, probes: host_module.Probes) -> Preview:
@@ -74,7 +76,18 @@ def preview(ask: Ask, probes: host_module.Probes) -> Preview:
         precision=precision,
         way=_way(ask, model, plans),
         tolerance=row,
+        doubts=tuple(_doubts(model, plans)),
     )
+
+
+def _doubts(model: ModelFacts, plans: Plans) -> Iterator[str]:
+    """A framework's operators that the writer of the route has no rule for, by the file: some vanish on the way."""
+    known = routes.rules(plans.route.writer) if plans.route and plans.route.writer else None
+    if known and model.format in remedies.FRAMEWORKS:
+        ops = {name for _, name in model.ops - model.functions} - set(known.operators) - routes.VANISHING
+        if ops:
+            named = remedies.listed(frozenset(ops))
+            yield f"{known.writer} {known.release} has no rule for {named}: the route ends there if nothing removes it"
 
 
 def _part(role: str, plan: Plan, host: HostFacts, runner: Runner) -> Part:
@@ -138,6 +151,7 @@ def as_data(found: Preview) -> dict[str, Any]:
         "environments": {part.role: _part_data(part) for part in found.parts},
         "precision": {"expected": found.precision, "way": found.way},
         "tolerance": asdict(found.tolerance) if found.tolerance else None,
+        "doubts": list(found.doubts),
     }
 
 

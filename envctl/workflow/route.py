@@ -121,7 +121,7 @@ def _pass(work: Work, route: Route, prepared: Prepared) -> Passed:
 def _still_turned(made: Passed) -> list[str]:
     """A note where channels were put first and the graph moves axes all the same: inside an operation, say."""
     left = sum(number for (_, name), number in made.model.op_counts.items() if name == "Transpose")
-    return [f"{left} Transpose stay in the graph with channels first"] if made.channels_first and left else []
+    return [f"{left} Transpose left in the graph with channels first"] if made.channels_first and left else []
 
 
 def _job(

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 
 from envctl import host as host_module
 from envctl import matrix
 from envctl.errors import BadInput, JobFailed
 from envctl.model import ModelFacts
-from envctl.tree import cache_root, disk_errors
 from envctl.workflow import convert, load_plan
 from envctl.workflow.ask import Ask, Listener
 from envctl.workflow.environments import plan_and_prepare
+from envctl.workflow.job_folder import job_folder
 from envctl.workflow.outcome import Outcome
 from envctl.workflow.plan import choose_runner
 from envctl.workflow.record import record
@@ -47,9 +43,12 @@ def run(
     outcome.runner = runner.name
     plan_and_prepare(ask, outcome, host, runner, listener)
     outcome.seconds["environments"] = time.perf_counter() - began
-    with _job_folder(ask, facts, outcome) as folder:
-        work = Work(ask=ask, outcome=outcome, host=host, runner=runner, folder=folder)
-        _perform(work, listener, perform)
+    with job_folder(facts.path.stem[:40], keep=ask.keep) as made:
+        outcome.folder = made.path
+        _perform(Work(ask=ask, outcome=outcome, host=host, runner=runner, folder=made.path), listener, perform)
+        made.keep |= outcome.status == "failed"
+    if not made.keep:
+        outcome.folder = None
     outcome.seconds["total"] = time.perf_counter() - began
     return outcome
 
@@ -70,25 +69,3 @@ def _read_model(ask: Ask) -> ModelFacts:
     if ask.model is None:
         raise BadInput("no model was given")
     return read_source(ask.model)
-
-
-@contextmanager
-def _job_folder(ask: Ask, facts: ModelFacts, outcome: Outcome) -> Iterator[Path]:
-    """A folder for this run's jobs: kept when a job or its verdict failed, removed when all went well, when the input
-    was no good, when the disk is full or the user stopped it."""
-    jobs = cache_root() / "jobs"
-    with disk_errors(jobs):
-        jobs.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f"{facts.path.stem[:40]}-", dir=jobs))
-    outcome.folder = folder
-    try:
-        yield folder
-    except JobFailed:
-        raise
-    except BaseException:
-        if not ask.keep:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
-    if outcome.status != "failed" and not ask.keep:
-        shutil.rmtree(folder, ignore_errors=True)
-        outcome.folder = None

@@ -6,8 +6,6 @@ An import alone proves little: an engine can be imported and have nothing to run
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,8 +22,8 @@ from envctl.oci.assemble import Draft
 from envctl.runner.docker import DockerRunner
 from envctl.runner.gpu_request import device_request
 from envctl.spec import ImageSpec, engines, read_spec
-from envctl.tree import cache_root, disk_errors
 from envctl.workflow import steps
+from envctl.workflow.job_folder import job_folder
 from envctl.workflow.read_locked import Locked
 
 if TYPE_CHECKING:
@@ -79,7 +77,8 @@ def smoke(draft: Draft, locked: Locked, say: Callable[[str], None]) -> Smoke:
     identifier = str(there["Id"]) if there else load.load(draft, [], say).identifier
     runner = DockerRunner()
     try:
-        return _Inside(runner, identifier, locked, say).look()
+        with job_folder("smoke") as made:
+            return _Inside(runner, identifier, locked, made.path, say).look()
     finally:
         if not there:
             runner.client.api.remove_image(identifier)
@@ -88,31 +87,18 @@ def smoke(draft: Draft, locked: Locked, say: Callable[[str], None]) -> Smoke:
 class _Inside:
     """Workers in containers of one image."""
 
-    def __init__(self, runner: DockerRunner, image: str, locked: Locked, say: Callable[[str], None]) -> None:
-        self.runner, self.lock, self.say = runner, locked.lock, say
+    def __init__(
+        self, runner: DockerRunner, image: str, locked: Locked, folder: Path, say: Callable[[str], None]
+    ) -> None:
+        self.runner, self.lock, self.folder, self.say = runner, locked.lock, folder, say
         self.spec = spec_of(locked)
-        jobs = cache_root() / "jobs"
-        with disk_errors(jobs):
-            jobs.mkdir(parents=True, exist_ok=True)
-            self.folder = Path(tempfile.mkdtemp(prefix="smoke-", dir=jobs))
         self.environment = Environment(lock=self.lock, folder=self.folder, image=image)
         self.model = self.folder / "one.onnx"
 
     def look(self) -> Smoke:
-        """What is there, and what runs. A failed job's folder stays."""
-        try:
-            self.model.write_bytes(one_node())
-            self.model.chmod(0o644)
-            found = self._look()
-        except JobFailed:
-            raise
-        except BaseException:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            raise
-        shutil.rmtree(self.folder, ignore_errors=True)
-        return found
-
-    def _look(self) -> Smoke:
+        """What is there, and what runs."""
+        self.model.write_bytes(one_node())
+        self.model.chmod(0o644)
         self.say("asking the image for its versions")
         on_cpu = self.spec and self.spec.runs_on == "cpu"  # what runs was imported
         names = [] if on_cpu else distributions_of(self.spec, self.lock)

@@ -12,6 +12,7 @@ from envctl.model import ModelFacts
 from envctl.runner import Runner
 from envctl.runner.outcome import tail
 from envctl.tree import disk_errors, write_whole
+from envctl.workflow import lacking, remedies
 from envctl.workflow.ask import Ask
 from envctl.workflow.explain import told_by
 from envctl.workflow.prepare import Prepared, check_versions
@@ -97,6 +98,8 @@ def failure(job: Job, prepared: Prepared, result: Result) -> EnvctlError:
     if result.status == "disk-full":
         reason = Reason(text=result.message[:300], source=result.status)
         return HostLacks(f"{what}: no space left", because=[reason], do=[WAYS_OUT[result.status]])
+    if result.lacking:
+        return _lacks(job, prepared, result)
     lines = [line for line in (result.message or tail(job.folder, 5)).splitlines() if line.strip()]
     because = [Reason(text=line[:300], source=result.status if i == 0 else "") for i, line in enumerate(lines[:6])]
     cause, remedies = _explained(job, result)
@@ -108,17 +111,35 @@ def failure(job: Job, prepared: Prepared, result: Result) -> EnvctlError:
     return error
 
 
+def _lacks(job: Job, prepared: Prepared, result: Result) -> EnvctlError:
+    """The error of an engine that named what it lacks."""
+    form, engine = str(job.options.get("format", "")), prepared.plan.spec
+    found = lacking.located(job.source, form, result.lacking)
+    step = "convert" if job.step == "ask" else job.step
+    what = f"{prepared.plan.title} could not {step} {job.source.name}: it has no way for {lacking.names(found)}"
+    error = JobFailed(what, because=lacking.reasons(found, result.status))
+    error.kind = result.status
+    cause, known = _explained(job, result, sure=True)
+    error.because += cause
+    ways = remedies.ways_out(found, form, engine, routed="to" in job.options)
+    error.do = [*known, *(way for way in ways if not (known and "--via onnx" in way))]
+    error.do += [f"read {job.folder / 'worker.log'}", f"do it again: {job.folder / 'reproduce.sh'}"]
+    lacking.attach(error, found)
+    return error
+
+
 def _other_way(job: Job) -> list[str]:
     """An engine that reads a framework's model itself knows less of it than the framework."""
     direct = job.step == "convert" and "to" not in job.options and job.options.get("format") in FRAMEWORKS
     return ["let the model pass its framework first: --via onnx"] if direct else []
 
 
-def _explained(job: Job, result: Result) -> tuple[list[Reason], list[str]]:
-    """What `envctl explain` would say of a failure whose cause the worker could not name itself."""
+def _explained(job: Job, result: Result, *, sure: bool = False) -> tuple[list[Reason], list[str]]:
+    """What `envctl explain` would say of a failure whose cause the worker could not name itself; with `sure`, only what
+    it does not guess."""
     if result.status not in ("engine-error", "engine-missing", "killed", "bad-result", "no-device", "unsupported"):
         return [], []
-    return told_by(f"{tail(job.folder, 400)}\n{result.message}")
+    return told_by(f"{tail(job.folder, 400)}\n{result.message}", sure=sure)
 
 
 def read_outputs(result: Result) -> dict[str, Array]:

@@ -21,9 +21,11 @@ from envctl.spec import engines as specified
 from envctl.spec import read_spec
 from envctl.tree import payload, sha256_of
 from envctl.versions import parse_pin
+from envctl.workflow import wanted_model
 from envctl.workflow.wanted import Thing, read_words
 
 SIDECAR = ".envctl.json"
+ONNX_OR_PLAN = ("onnx", "tensorrt-plan", "tensorrt-rtx-plan")
 IMAGE_SECONDS = 60  # an archive's layers are read through to list them
 NOT_HERE = "404"  # of an engine that has no such image
 
@@ -32,8 +34,9 @@ def read_wants(matrix: Matrix, words: tuple[str, ...], *, redact: bool = False) 
     """Everything that --for named, with the facts of each file and image. Nothing is pulled or run."""
     engines, things = read_words(matrix, words)
     facts: dict[str, Fact] = {}
+    names = tuple(each.name for each in engines)
     for thing in things:
-        facts |= image_facts(thing, redact) if thing.kind == "image" else file_facts(thing)
+        facts |= image_facts(thing, redact) if thing.kind == "image" else file_facts(thing, names)
     if (plan := facts.get("plan")) and plan.value and plan.value["engine"] not in {each.name for each in engines}:
         engines = (*engines, _builder(plan.value))
     readers = frozenset(_readers(matrix))
@@ -69,17 +72,30 @@ def _spec(name: str) -> dict[str, Any] | None:
         return None
     spec = read_spec(name)
     types = [asdict(row) for row in spec.types]
-    return {"title": spec.title, "domains": sorted(spec.domains), "types": types, "runs_on": spec.runs_on}
+    lacks = [{"when": row.when, "names": sorted(row.names), "source": row.source} for row in spec.lacks]
+    told = {"title": spec.title, "domains": sorted(spec.domains), "types": types, "runs_on": spec.runs_on}
+    return told | {"lacks": lacks}
 
 
-def file_facts(thing: Thing) -> dict[str, Fact]:
-    """The facts of a model or an engine file; what is wrong with it is a fact too (`file_problem`)."""
+def _inspected(path: Path) -> ModelFacts | None:
+    """What a file of any format says of itself; None where it is no model: the reader of ONNX says what it is then."""
+    try:
+        return model.inspect(path)
+    except BadInput:
+        return None
+
+
+def file_facts(thing: Thing, named: tuple[str, ...] = ()) -> dict[str, Fact]:
+    """The facts of a model or an engine file, and the way of one that is no ONNX to engines (to those `named`); what is
+    wrong with it is a fact too (`file_problem`)."""
     path, origin = Path(thing.name), f"file {Path(thing.name).name}"
     facts = {"file": _fact("file", _kind(path, thing), origin)}
     try:
         if thing.kind == "plan":
             value = asdict(plan_header.read(path)) | {"sidecar": _sidecar(path)}
             return facts | {"plan": _fact("plan", value, origin)}
+        if (other := _inspected(path)) and other.format not in ONNX_OR_PLAN:
+            return facts | {"other_model": _fact("other_model", wanted_model.described(other, named), origin)}
         return facts | {"model": _fact("model", described(model.read(path)), origin)}
     except BadInput as error:
         value = {"what": _unplaced(error.what, path), "do": error.do, "weights": isinstance(error, WeightsAway)}
@@ -113,6 +129,7 @@ def described(facts: ModelFacts) -> dict[str, Any]:
         "inputs": [asdict(tensor) for tensor in facts.inputs],
         "outputs": [asdict(tensor) for tensor in facts.outputs],
         "weights": sorted(facts.weights),
+        "ops": sorted(op for domain, op in facts.ops - facts.functions if domain == "ai.onnx"),
         "other_ops": [f"{domain}:{op}" for domain, op in facts.foreign_ops(frozenset(own))],
         "external": list(facts.external),
         "producer": facts.producer,

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from .graph import Graph, save
@@ -199,15 +198,6 @@ def make(name: str, folder: str | Path) -> Path:
 def make_all(folder: str | Path) -> dict[str, Path]:
     """The paths of all bad inputs by name, each model.onnx in a folder of its own."""
     return {maker.__name__: make(maker.__name__, folder) for maker in MAKERS}
-
-
-def accepted(path: Path) -> bool:
-    """Whether the ONNX checker takes the file."""
-    try:
-        onnx.checker.check_model(str(path))
-    except Exception:  # the checker has many: protobuf's, its own, and those of the file system
-        return False
-    return True
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Networks of Keras with answers that depend on their input, in every format that TensorFlow writes.
 
 Run inside an environment with TensorFlow: `envctl run --tf 2.15 -- python keras_nets.py FOLDER NET [NET …]`. Each is
-saved as FOLDER/NET/saved_model (folder), frozen.pb, model.keras and model.h5; beside U-Nets lie calibration.npz
-and judged.npz, 32 samples each.
+saved as FOLDER/NET/saved_model (folder), frozen.pb, model.keras, model.h5 and, with channels last, model.tflite;
+beside U-Nets lie calibration.npz and judged.npz, 32 samples each.
 
 A network with fresh weights answers nearly the same to everything, and a comparison of its answers proves nothing
 (docs/evidence.md#constant-models). So batch normalisations get random scales and the statistics of random images, and
@@ -112,6 +112,9 @@ def save(model, folder):
     tf.saved_model.save(module, str(folder / "saved_model"), signatures={"serving_default": called})
     frozen = convert_variables_to_constants_v2(called.get_concrete_function())
     (folder / "frozen.pb").write_bytes(frozen.graph.as_graph_def().SerializeToString())
+    if shape[1] != 3:  # TensorFlow Lite has no kernels for channels first
+        lite = tf.lite.TFLiteConverter.from_concrete_functions([frozen], module)
+        (folder / "model.tflite").write_bytes(lite.convert())
 
 
 def main(folder, *names):

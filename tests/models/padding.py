@@ -26,11 +26,20 @@ def foldable() -> ModelProto:
 
 
 def left_over() -> ModelProto:
-    """From "image" [1,3,16,16]: a Pad of channels, which nothing folds -> "map" [1,9,8,8]."""
+    """From "image" [1,3,16,16]: a Pad of the batch, which nothing folds -> "map" [2,8,8,8]."""
     g = Graph("left_over", opset=13)
-    x = g.op("Pad", g.conv("image", (3, 8), strides=[2, 2], pads=[1, 1, 1, 1]), g.keep([0, 1, 0, 0, 0, 0, 0, 0]))
+    x = g.op("Pad", g.conv("image", (3, 8), strides=[2, 2], pads=[1, 1, 1, 1]), g.keep([1, 0, 0, 0, 0, 0, 0, 0]))
     g.op("Relu", x, out="map")
-    return g.model({"image": [1, 3, 16, 16]}, {"map": [1, 9, 8, 8]})
+    return g.model({"image": [1, 3, 16, 16]}, {"map": [2, 8, 8, 8]})
+
+
+def unsaid() -> ModelProto:
+    """From "image" [1,3,16,16]: Pads without a mode, of channels and before a pooling, as Keras' ResNet50 has it."""
+    g = Graph("unsaid", opset=13)
+    x = g.op("Pad", g.conv("image", (3, 8), strides=[2, 2], pads=[1, 1, 1, 1]), g.keep([0, 1, 0, 0, 0, 0, 0, 0]))
+    x = g.op("Pad", g.op("Relu", x), g.keep([0, 0, 1, 1, 0, 0, 1, 1]))
+    g.op("MaxPool", x, out="map", kernel_shape=[3, 3], strides=[2, 2])
+    return g.model({"image": [1, 3, 16, 16]}, {"map": [1, 9, 4, 4]})
 
 
 def bare() -> ModelProto:
@@ -65,7 +74,17 @@ def old() -> ModelProto:
     return g.model({"image": [1, 3, 16, 16]}, {"probabilities": [1, 5], "gates": [1, 4, 8, 8]})
 
 
-MODELS: list[Callable[[], ModelProto]] = [foldable, left_over, bare, batched, summed, old]
+def repeated() -> ModelProto:
+    """From "image" [1,3,8,8]: every row twice, as Keras 3 writes nearest upsampling -> "map" [1,4,14,4]."""
+    g = Graph("repeated", opset=13)
+    x = g.op("Relu", g.conv("image", (3, 4), pads=[1, 1, 1, 1]))
+    x = g.op("Tile", g.op("Unsqueeze", x, g.keep([3])), g.keep([1, 1, 1, 2, 1]))
+    x = g.op("Reshape", x, g.keep([1, 4, 16, 8]))
+    g.op("Sigmoid", g.conv(x, (4, 4), strides=[1, 2], pads=[0, 0, 0, 1]), out="map")
+    return g.model({"image": [1, 3, 8, 8]}, {"map": [1, 4, 14, 4]})
+
+
+MODELS: list[Callable[[], ModelProto]] = [foldable, left_over, unsaid, bare, batched, summed, old, repeated]
 
 
 def make_all(folder: str | Path) -> dict[str, Path]:

@@ -9,7 +9,6 @@ from envctl.doctor.checks.gpu import bad, cuda_works, gpus, info, warn, with_dri
 from envctl.doctor.checks.gpu_health import WORKS
 
 SLOWDOWN = {0x8: "hardware slowdown", 0x40: "heat", 0x80: "the power brake"}  # nvmlClocksThrottleReasons, nvml.h
-REGISTERED = 3  # NVML_GPU_FABRIC_STATE_COMPLETED; 0: no fabric
 PROHIBITED, EXCLUSIVE = 2, 3  # compute modes
 LOW_MEMORY, LOW_SHARE = 2 << 30, 0.25  # our own limits: less than a TensorRT build commonly takes
 

@@ -31,6 +31,8 @@ def kind(facts: Facts) -> Finding:
     """file.kind: the file is what its name says, and whole, and something that the named engine loads."""
     if "file" not in facts.host.facts:
         return skip(NO_FILE)
+    if other := facts.get("other_model"):
+        return _other(other)
     file, problem = facts.need("file"), facts.get("file_problem")
     named = [each["engine"] for each in engines_of(facts)]
     shown = f"{file['name']} = {file.get('title', 'nothing known')}"
@@ -47,6 +49,21 @@ def kind(facts: Facts) -> Finding:
         fix = ("name an engine that does: " + "onnxruntime, openvino, tensorrt", "or convert the model for it first")
         return Finding(level="FAIL", said=said, evidence=(shown,), affects=tuple(blind), fix=fix)
     return ok(f"it is {file.get('title', 'an engine file')}", shown)
+
+
+def _other(model: dict[str, Any]) -> Finding:
+    """A model of another format than ONNX: who takes it, and by which way."""
+    shown = (f"{model['name']} = {model['format']} {model['written_by']}".rstrip(), *model["inputs"])
+    cannot = [way for way in model["ways"] if way["why"]]
+    if cannot or not model["ways"]:
+        said = f"{', '.join(way['engine'] for way in cannot) or 'no engine'} cannot take {model['format']} models"
+        affects = tuple(way["engine"] for way in cannot) or THIS
+        return Finding(level="FAIL", said=said, evidence=shown, affects=affects, fix=tuple(model["do"]))
+    told: dict[str, list[str]] = {}
+    for way in model["ways"]:
+        told.setdefault(f"through {way['through']}" if way["through"] else "as it is", []).append(way["engine"])
+    read = "; ".join(f"{how} by {', '.join(names)}" for how, names in sorted(told.items()))
+    return ok(f"it is a model of format {model['format']}, read {read}", *shown)
 
 
 def external(facts: Facts) -> Finding:

@@ -93,6 +93,8 @@ def _tensor(tensor: dict[str, Any]) -> str:
 def operators(facts: Facts) -> Finding:
     """onnx.ops: operators outside ONNX's own domain are known to the engine."""
     model = model_of(facts)
+    if found := _lacked(facts, model):
+        return found
     others: list[str] = model["other_ops"]
     if not others:
         return ok("all operators are ONNX's own, or defined in the model", f"{model['name']} = ai.onnx")
@@ -111,6 +113,20 @@ def operators(facts: Facts) -> Finding:
         return ok(f"{', '.join(judged)} knows the domains of all its operators", *shown)
     said = f"operators outside ONNX's own domain ({', '.join(others[:5])}): not every engine has them"
     return Finding(level="INFO", said=said, evidence=shown, fix=("name the engine: --for MODEL --for ENGINE",))
+
+
+def _lacked(facts: Facts, model: dict[str, Any]) -> Finding | None:
+    """Operators of ONNX's own that an engine was found to lack; None where nothing is known to be lacking."""
+    for engine in engines_of(facts):
+        spec: dict[str, Any] = (facts.get("engine_specs") or {}).get(engine["engine"]) or {}
+        for row in spec.get("lacks", []) if engine["version"] else []:
+            names = sorted(set(row["names"]) & set(model["ops"]))
+            if names and SpecifierSet(row["when"]).contains(engine["version"], prereleases=True):
+                said = f"{spec['title']} {engine['version']} has no operator {', '.join(names[:5])}"
+                shown = (f"{model['name']} = {', '.join(names[:8])}", f"{spec['title']} = {row['source']}")
+                fix = ("the nodes, and an engine that has it: envctl run --ENGINE VERSION verify MODEL --plan",)
+                return Finding(level="FAIL", said=said, evidence=shown, affects=(engine["engine"],), fix=fix)
+    return None
 
 
 def memory(facts: Facts) -> Finding:

@@ -10,7 +10,6 @@ from envctl.doctor.checks.cdi import cdi_enabled, cdi_ready, is_podman, regenera
 from envctl.doctor.checks.docker import CONTAINERS, RESTART, gpu_here, no_engine
 from envctl.doctor.requirement import numbers
 
-CHANGELOG = "https://github.com/NVIDIA/nvidia-container-toolkit/blob/main/CHANGELOG.md"
 GUIDE = "https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/install-guide.html"
 CONFIG = "/etc/nvidia-container-runtime/config.toml"
 HOOK = "nvidia-container-runtime-hook"

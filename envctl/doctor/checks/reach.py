@@ -20,7 +20,6 @@ INSTALL = (
     "sudo update-ca-certificates",
     "sudo systemctl restart docker   # it reads certificates when it starts",
 )
-REGISTRY_SOURCE = "https://distribution.github.io/distribution/spec/auth/token/"
 Place = dict[str, Any]
 
 

@@ -6,9 +6,10 @@ dynamic-range quantisation; where what lies between the operators is int8 too, i
 """
 
 import os
+import re
 import shutil
 
-from failure import StepFailed
+from failure import StepFailed, lacks
 
 QUANTISED = ("int8", "uint8", "int16", "int4")
 UNSUPPORTED = (
@@ -18,6 +19,8 @@ UNSUPPORTED = (
     "Regular TensorFlow ops",
     "not supported",
 )
+CUSTOM = re.compile(r"Encountered unresolved custom op: (\w+)")
+BUILTIN = re.compile(r"Didn't find op for builtin opcode '(\w+)' version '(\d+)'")
 INVALID = ("identifier", "Could not open", "buffer", "flatbuffer", "Unsupported model version")
 
 
@@ -51,10 +54,16 @@ def opened(source, options):
 def translated(error):
     text = str(error)
     if any(words in text for words in UNSUPPORTED):
-        return StepFailed("unsupported", text)
+        return StepFailed("unsupported", text, lacking(text))
     if isinstance(error, ValueError) and any(words in text for words in INVALID):
         return StepFailed("invalid-model", text)
     return error
+
+
+def lacking(text):
+    """The operators that its message names; it stops at the first."""
+    found = [lacks(op, why="LiteRT has no operator of that name", domain="custom") for op in CUSTOM.findall(text)]
+    return found + [lacks(op, why="LiteRT has not version %s of it" % version) for op, version in BUILTIN.findall(text)]
 
 
 def convert(source, target, options):

@@ -7,7 +7,7 @@ functions answer failures with a number, so every number is looked at.
 import json
 import os
 
-from failure import StepFailed
+from failure import StepFailed, lacks
 
 WEIGHTS_FP16 = 0x01306B47  # the tag before float16 weights: https://github.com/Tencent/ncnn/wiki/new-model-load-api
 # what each precision switches on; all others are switched off, float16 storage is on by itself otherwise
@@ -51,9 +51,11 @@ def refuse_unknown(param, ncnn):
     """Raise for layers that this ncnn has not: pnnx writes operators that it does not know under their own names."""
     with open(param, encoding="utf-8") as stream:
         lines = [line.split() for line in stream.read().splitlines()[2:]]
-    lacking = sorted({"%s (%s)" % (line[0], line[1]) for line in lines if line and ncnn.layer_to_index(line[0]) < 0})
+    lacking = sorted({(line[0], line[1]) for line in lines if line and ncnn.layer_to_index(line[0]) < 0})
     if lacking:
-        raise StepFailed("unsupported", "ncnn %s has no layer %s" % (ncnn.__version__, ", ".join(lacking)))
+        told = ", ".join("%s (%s)" % pair for pair in lacking)
+        found = [lacks(op, node, "pnnx wrote it, and ncnn has no such layer") for op, node in lacking]
+        raise StepFailed("unsupported", "ncnn %s has no layer %s" % (ncnn.__version__, told), found)
 
 
 def beside(path, ending):

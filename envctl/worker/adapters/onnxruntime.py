@@ -6,16 +6,19 @@ API: https://onnxruntime.ai/docs/api/python/api_summary.html, https://onnxruntim
 import functools
 import json
 import os
+import re
 import shutil
 
 import placement
-from failure import StepFailed
+from failure import StepFailed, lacks
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 OPENVINO, TENSORRT = "OpenVINOExecutionProvider", "TensorrtExecutionProvider"
 # OpenVINO computes in bfloat16 by itself on CPUs that have it; the hint keeps it to the graph's types
 HELD = {"CPU": {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": "1"}}
 FATAL, ERROR = 4, 3
+NO_KERNEL = re.compile(r"Could not find an implementation for (\w+)\((\d+)\) node with name '([^']*)'")
+UNREGISTERED = re.compile(r"([\w.]*):(\w+)\(-?\d+\) is not a registered function/op")
 # TF32, its default, is not float32: 10 bits of mantissa in convolutions and matrix products. The provider's option
 # does not reach convolutions (measured on an H200: docs/evidence.md#onnxruntime-tf32), the libraries' variable does.
 # https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html#use_tf32
@@ -103,10 +106,19 @@ def translated(error):
     """The same failure with its kind: ONNX Runtime raises a class a status code, all of them RuntimeErrors."""
     name, text = type(error).__name__, str(error)
     if name == "NotImplemented" or "is not a registered function/op" in text:
-        return StepFailed("unsupported", text)
+        return StepFailed("unsupported", text, lacking(text))
     if name in ("InvalidProtobuf", "InvalidGraph", "NoModel", "NoSuchFile") or "opset" in text.lower():
         return StepFailed("invalid-model", text)
     return error
+
+
+def lacking(text):
+    """The operator that its message names; it stops at the first."""
+    kernel = NO_KERNEL.search(text)
+    if kernel:
+        why = "there is no kernel for the types that it has here (opset %s)" % kernel.group(2)
+        return [lacks(kernel.group(1), kernel.group(3), why)]
+    return [lacks(op, domain=domain, why="it is not registered") for domain, op in UNREGISTERED.findall(text)]
 
 
 def convert(source, target, options):
@@ -118,10 +130,10 @@ def convert(source, target, options):
     import onnxruntime
 
     chosen = session_options(options)
-    if options.get("precision") in ("fp16", "bf16") and not options.get("data"):
+    if options.get("half"):
         session = start(source, chosen, {})  # it can be loaded
-        shutil.copyfile(source, os.path.join(target, "model.onnx"))
-        return {"artifacts": ["model.onnx"], "read_back": {"providers": " ".join(session.get_providers())}}
+        artifacts = as_it_is(source, target, options.get("data"))
+        return {"artifacts": artifacts, "read_back": {"providers": " ".join(session.get_providers())}}
     chosen.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     chosen.optimized_model_filepath = os.path.join(target, "model.onnx")
     artifacts = ["model.onnx"]
@@ -132,6 +144,23 @@ def convert(source, target, options):
         artifacts.append(options["data"])
     session = start(source, chosen, {})  # written for any device: the CPU is enough
     return {"artifacts": artifacts, "read_back": {"providers": " ".join(session.get_providers())}}
+
+
+def as_it_is(source, target, data):
+    """The model copied, its outer weights in one file under the name that they will be delivered by."""
+    copied = os.path.join(target, "model.onnx")
+    if not data:
+        shutil.copyfile(source, copied)
+        return ["model.onnx"]
+    import onnx_apart
+
+    onnx_apart.copy(source, copied, data)
+    return ["model.onnx", data]
+
+
+def ask(source, options):
+    """Raise what the library has no operator or kernel for; nothing is run."""
+    start(source, session_options(dict(options, optimise=False)), {})
 
 
 def shapes(source, options):

@@ -5,6 +5,7 @@ import inspect
 import os
 import sys
 
+from adapters import openvino_lacking
 from failure import StepFailed
 
 HINTS = {"fp32": "f32", "fp16": "f32", "bf16": "bf16", "int8": "f32"}  # of what is not quantised
@@ -33,14 +34,21 @@ def read(source):
     import openvino
 
     try:
-        return openvino.Core().read_model(source)
+        model = openvino.Core().read_model(source)
     except Exception as error:
-        raise translated(error) from error
+        raise openvino_lacking.refusal(source, str(error)) or translated(error) from error
+    openvino_lacking.refuse_left_over(model)
+    return model
+
+
+def ask(source, options):
+    """Raise what the front end lacks for the model; nothing is written."""
+    read(source)
 
 
 def translated(error):
     text = str(error)
-    if "No conversion rule" in text or "not supported" in text.lower():
+    if "not supported" in text.lower():
         return StepFailed("unsupported", text)
     if "can't be parsed" in text or "Unable to read the model" in text:
         return StepFailed("invalid-model", text)
@@ -101,11 +109,10 @@ class Session:
         self.model, self.compiled, self.properties = model, compiled, properties
         self.wanted, aliases = options.get("precision"), options.get("aliases") or {}
         self.request = compiled.create_infer_request()
-        self.inputs = input_names(compiled, aliases)
-        self.outputs = [
-            (called(port, aliases) or name_of(port, i), port.get_element_type().get_type_name())
-            for i, port in outputs(compiled)
-        ]
+        self.inputs = input_names(compiled, aliases, options.get("inputs"))
+        names = names_of(compiled.outputs, aliases, options.get("outputs"), name_of)
+        types = [port.get_element_type().get_type_name() for port in compiled.outputs]
+        self.outputs = list(zip(names, types))
 
     def run(self, feed):
         self.request.infer({index: feed[name] for index, name in enumerate(self.inputs)})
@@ -174,13 +181,25 @@ def call_of(request, arrays):
     return call
 
 
-def outputs(compiled):
-    return list(enumerate(compiled.outputs))
+def input_names(model, aliases, known=None):
+    """The inputs of a model, compiled or not, in their order, as people call them. Where an operator between an input
+    and an output is removed, the tensor has the output's name alone: it is the one input that is left."""
+    found = names_of(model.inputs, aliases, known, lambda port, _: input_name(port))
+    left = [name for name in known or () if name not in found]
+    odd = [index for index, name in enumerate(found) if name not in (known or found)]
+    if len(left) == len(odd) == 1:
+        found[odd[0]] = left[0]
+    return found
 
 
-def input_names(model, aliases):
-    """The inputs of a model, compiled or not, in their order, as people call them."""
-    return [called(port, aliases) or input_name(port) for port in model.inputs]
+def names_of(ports, aliases, known, otherwise):
+    """A name for each tensor, of the several that it may have: the key of a signature, else what the source calls it
+    (`known`; releases differ in which of `image` and `image:0` they show first), else `otherwise`."""
+    found = []
+    for index, port in enumerate(ports):
+        own = [name for name in sorted(port.get_names()) if name in (known or ()) and name not in found]
+        found.append(called(port, aliases) or (own[0] if own else otherwise(port, index)))
+    return found
 
 
 def called(port, aliases):

@@ -7,7 +7,7 @@ import os
 
 from adapters.tensorflow import named_function, open_engine, read  # noqa: F401
 from adapters.tensorflow import versions as versions_of_tensorflow
-from failure import StepFailed
+from failure import StepFailed, lacks
 
 RESIZE = ("mode", "coordinate_transformation_mode", "nearest_mode")
 
@@ -146,6 +146,9 @@ def refuse_unknown_ops(model):
 
     opset = next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
     own = [node for node in nodes_of(model.graph) if node.domain in ("", "ai.onnx")]
-    unknown = sorted({node.op_type for node in own if not defs.has(node.op_type, max_inclusive_version=opset)})
+    unknown = [node for node in own if not defs.has(node.op_type, max_inclusive_version=opset)]
     if unknown:
-        raise StepFailed("unsupported", "tf2onnx has no ONNX operator of opset %d for %s" % (opset, ", ".join(unknown)))
+        names = ", ".join(sorted({node.op_type for node in unknown}))
+        why = "tf2onnx has no rule for it at opset %d" % opset
+        found = [lacks(node.op_type, node.name, why) for node in unknown]
+        raise StepFailed("unsupported", "tf2onnx has no ONNX operator of opset %d for %s" % (opset, names), found)

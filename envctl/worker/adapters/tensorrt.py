@@ -93,6 +93,14 @@ def convert(source, target, options):
     return {"artifacts": artifacts, "read_back": read_back}
 
 
+def ask(source, options):
+    """Raise what the parser lacks for the model, or a type that it would change; nothing is built."""
+    logger = new_logger()
+    builder = new_builder(logger)
+    network, parser = tensorrt_network.parse(state["library"], logger, builder, source, options)
+    del parser, network
+
+
 def built(logger, builder, network, config):
     """The plan's bytes; an error in the log is a failure whatever came back."""
     plan = builder.build_serialized_network(network, config)

@@ -56,20 +56,37 @@ def strongly_typed(library, network):
 
 
 def profile(builder, config, network, options):
-    """One optimisation profile where a dimension is left open: the range asked for, else the size, else 1."""
-    shapes, ranges = options.get("shapes") or {}, options.get("ranges") or {}
+    """One optimisation profile where a dimension is left open: the range asked for, else the size, else 1; and where an
+    input's numbers decide on shapes, with these."""
     chosen, told = builder.create_optimization_profile(), []
     for index in range(network.num_inputs):
         tensor = network.get_input(index)
-        if all(size >= 0 for size in tensor.shape):
-            continue
-        one = shapes.get(tensor.name) or [1 if size < 0 else size for size in tensor.shape]
-        least, usual, most = ranges.get(tensor.name) or (one, one, one)
-        chosen.set_shape(tensor.name, least, usual, most)
-        told.append("%s %s" % (tensor.name, ":".join("x".join(map(str, size)) for size in (least, usual, most))))
+        if getattr(tensor, "is_shape_tensor", False):
+            told.append(set_numbers(chosen, tensor, options.get("values") or {}))
+        elif any(size < 0 for size in tensor.shape):
+            told.append(set_sizes(chosen, tensor, options))
     if told and config.add_optimization_profile(chosen) < 0:
         raise StepFailed("engine-error", "the engine refused the profile for " + "; ".join(told))
     return "; ".join(told) or "no open sizes"
+
+
+def set_sizes(chosen, tensor, options):
+    """Set the least, usual and largest shape of an input; which these are, in words."""
+    one = (options.get("shapes") or {}).get(tensor.name) or [1 if size < 0 else size for size in tensor.shape]
+    least, usual, most = (options.get("ranges") or {}).get(tensor.name) or (one, one, one)
+    chosen.set_shape(tensor.name, least, usual, most)
+    return "%s %s" % (tensor.name, ":".join("x".join(map(str, size)) for size in (least, usual, most)))
+
+
+def set_numbers(chosen, tensor, values):
+    """Set what stands in an input that decides on shapes (of Reshape, Tile, Pad …): the profile is of its numbers.
+    https://docs.nvidia.com/deeplearning/tensorrt/latest/_static/python-api/infer/Core/OptimizationProfile.html"""
+    known = values.get(tensor.name)
+    if known is None:
+        what = "input %s decides on the shapes of others, and the engine is built for its numbers, which nobody said"
+        raise StepFailed("unsupported", what % tensor.name)
+    chosen.set_shape_input(tensor.name, known, known, known)
+    return "%s holds %s" % (tensor.name, known)
 
 
 def choose_gpus(library, config, wanted):

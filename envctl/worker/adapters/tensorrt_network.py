@@ -1,6 +1,6 @@
 """ONNX -> TensorRT's network: what the parser lacks, the types that it made, what they come to."""
 
-from failure import StepFailed
+from failure import StepFailed, lacks
 
 # DataType's names -> numpy's, as ONNX headers are told
 NUMPY = {
@@ -20,7 +20,8 @@ def parse(library, logger, builder, source, options):
     if not parser.parse_from_file(source):
         errors = [parser.get_error(index) for index in range(parser.num_errors)]
         lines = list(dict.fromkeys(describe(error) for error in errors))
-        raise StepFailed(kind(errors), "\n".join(lines) or "; ".join(logger.errors) or "the parser refused the model")
+        words = "\n".join(lines) or "; ".join(logger.errors) or "the parser refused the model"
+        raise StepFailed(kind(errors), words, lacking(errors) if kind(errors) == "unsupported" else ())
     check_types(network, options)
     return network, parser
 
@@ -45,11 +46,32 @@ def kind(errors):
 
 def describe(error):
     """One line: operator, node, and the parser's own check, which names the attribute."""
-    operator = getattr(error, "node_operator", lambda: "")() or "node"
-    name = getattr(error, "node_name", lambda: "")() or "number %d" % error.node()
-    why = " ".join(error.desc().split())
-    why = "the parser has no rule for it" if why in ("false", "") else why
-    return "%s %s: %s (%s, %s)" % (operator, name, why, error.func(), getattr(error.code(), "name", error.code()))
+    name = called(error) or "number %d" % error.node()
+    return "%s %s: %s" % (operator(error) or "node", name, why(error))
+
+
+def operator(error):
+    return getattr(error, "node_operator", lambda: "")()
+
+
+def called(error):
+    return getattr(error, "node_name", lambda: "")()
+
+
+def why(error):
+    """The parser's words: an expression of C++ that it checked, and "false" where it has nothing for the operator."""
+    words = " ".join(error.desc().split())
+    if words in ("false", ""):
+        words = "the parser has no rule for it"
+    elif "Plugin not found" in words:
+        words = "the parser has no rule for it, and there is no plugin of that name"
+    return "%s (%s, %s)" % (words, error.func(), getattr(error.code(), "name", error.code()))
+
+
+def lacking(errors):
+    """Every node that the parser refused, once; releases up to 8.5 tell its number alone."""
+    found = [lacks(operator(each), called(each) or "#%d" % each.node(), why(each)) for each in errors]
+    return [each for index, each in enumerate(found) if each not in found[:index]]
 
 
 def check_types(network, options):
