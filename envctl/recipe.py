@@ -94,7 +94,8 @@ class Refusal:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Provider:
     """Another way in which an engine's releases `when` execute, by its name: `why` others cannot, what comes `also`
-    from the matrix and which packages it needs more, and the adapter and kind of machine where these are others."""
+    from the matrix and which packages it needs more, and the adapter and kind of machine where these are others. `on`
+    "gpu" takes the packages for that side of an engine that comes for both."""
 
     name: str
     title: str
@@ -104,6 +105,7 @@ class Provider:
     adapter: str = ""
     runs_on: str = ""
     converts: bool | None = None
+    on: str = ""
     also: tuple[str, ...] = ()
     features: frozenset[str] = frozenset()
     requirements: tuple[str, ...] = ()

@@ -59,7 +59,7 @@ class ImageSpec:
     pins more than the wheel itself. `trial` is the worker's module that a smoke run of its image tries it with, where
     that is not the adapter. `symmetric` is the source that says that it takes symmetric quantisation only; `refuses`
     says why it has not some precision. `provider` is the one of several ways to execute, `providers` those that can be
-    asked for.
+    asked for; with `on_gpu` it takes the packages for a GPU where it comes for both sides.
     """
 
     engine: str
@@ -87,6 +87,7 @@ class ImageSpec:
     symmetric: str = ""
     refuses: tuple[Refusal, ...] = ()
     provider: str = ""
+    on_gpu: bool = False
     providers: tuple[Provider, ...] = ()
 
     def every_format(self) -> frozenset[str]:
@@ -132,6 +133,7 @@ class ImageSpec:
             features=self.features | found.features,
             variants=added,
             provider=name,
+            on_gpu=found.on == "gpu",
         )
 
     def lacks_kernel(self, version: str, op: str, dtype: str) -> str:

@@ -161,3 +161,48 @@ def test_cdi_comes_before_the_runtime(tmp_path: Path) -> None:
     (tmp_path / "nvidia.yaml").write_text("kind: nvidia.com/gpu")
     asked = device_request(runtime)
     assert (asked["Driver"], asked["DeviceIDs"]) == ("cdi", [ALL])
+
+
+@pytest.fixture
+def adapter(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """ONNX Runtime's adapter, imported as the worker does it."""
+    monkeypatch.syspath_prepend(str(WORKER))
+    from adapters import onnxruntime
+
+    return onnxruntime
+
+
+def test_onnxruntime_may_not_try_again_on_the_cpu(adapter: Any, digits: Path) -> None:
+    """Its Python answers a provider's failure inside a run by a second try on the CPU, unless it is told not to."""
+    session = adapter.start(str(digits), adapter.session_options({}), {})
+    assert session._enable_fallback is False
+
+
+class Unplanned:
+    """A session whose provider finds no plan for a convolution, as seen on an H200 (docs/evidence.md)."""
+
+    def __init__(self, session: Any, message: str) -> None:
+        self.session, self.message = session, message
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.session, name)
+
+    def run(self, *_: Any) -> Any:
+        raise RuntimeError(self.message)
+
+
+FAILED = "Non-zero status code returned while running Conv node. Status Message: Failed to initialize CUDNN Frontend: …"
+
+
+def test_a_convolution_that_the_search_has_no_plan_for_is_left_to_cudnn(adapter: Any, digits: Path) -> None:
+    real = adapter.start(str(digits), adapter.session_options({}), {})
+    feed = {"image": np.ones((1, 1, 8, 8), np.float32)}
+    session = adapter.Session(Unplanned(real, FAILED), {}, lambda: real)
+    assert np.array_equal(session.run(feed)[0], real.run(None, feed)[0]) and session.unsearched
+    for other in (adapter.Session(Unplanned(real, "out of memory"), {}, lambda: real),
+                  adapter.Session(Unplanned(real, FAILED), {})):  # fmt: skip
+        with pytest.raises(RuntimeError):
+            other.run(feed)
+    options = dict(adapter.asked_for({"device": "cuda", "unsearched": True})[0][1])
+    assert options == {"use_tf32": "0", "cudnn_conv_algo_search": "DEFAULT"}
+    assert adapter.asked_for({"device": "cuda"})[0][1] == {"use_tf32": "0"}

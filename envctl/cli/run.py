@@ -53,7 +53,8 @@ def run(
     lock: Annotated[Path | None, typer.Option("--lock", metavar="FILE", help="Use this lock's environment.")] = None,
     target: Annotated[str, typer.Option("--target", metavar="NAME", help="The lock's target; not just any.")] = "",
     provider: Annotated[
-        str, typer.Option("--provider", help="How --ort-gpu or --tf execute: tensorrt.", show_default=False)
+        str,
+        typer.Option("--provider", help="Another way to execute: tensorrt, cuda (--tf).", show_default=False),
     ] = "",
     refresh_lock: options.RefreshLock = False,
 ) -> None:

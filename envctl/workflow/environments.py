@@ -4,7 +4,7 @@ that the model passes on its way. All are planned before any is made."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from envctl import matrix, routes
 from envctl.errors import NoStack
@@ -91,5 +91,8 @@ def _through(
 def _reference(facts: Matrix, ask: Ask, host: HostFacts, runner: Runner, model: ModelFacts) -> Plan:
     source = reference_for(ask, model)
     engine = routes.reference_engine(source.format)
+    if ask.provider and engine == ask.engine:  # the same packages judge, executing the engine's own way
+        own = replace(ask, provider="")
+        return plan_with(facts, own, host, runner, source, known_facts(host, runner, source, None))
     pins = ask.via if source is model else ()
     return plan_reference(facts, engine, pins, known_facts(host, runner, source, None), runner, source)

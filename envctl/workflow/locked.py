@@ -18,12 +18,14 @@ from envctl.versions import Condition
 from envctl.workflow.plan import Plan, plan
 
 
-def plan_locked(matrix: Matrix, found: LockFile, known: Mapping[str, Known], runner: Runner, host: HostFacts) -> Plan:
+def plan_locked(
+    matrix: Matrix, found: LockFile, known: Mapping[str, Known], runner: Runner, host: HostFacts, provider: str = ""
+) -> Plan:
     """The plan of the first target that fits this host; raises `HostLacks` with the reason for each when none does."""
     because = []
     for target in found.targets:
         try:
-            return _plan(matrix, found, target, known, runner, host)
+            return _plan(matrix, found, target, known, runner, host, provider)
         except (NoStack, HostLacks) as error:
             text = "; ".join([error.what, *(reason.text for reason in error.because[:4])])
             because.append(Reason(text=f"{target.name}: {text}", source="the lock"))
@@ -32,7 +34,13 @@ def plan_locked(matrix: Matrix, found: LockFile, known: Mapping[str, Known], run
 
 
 def _plan(
-    matrix: Matrix, found: LockFile, target: Target, known: Mapping[str, Known], runner: Runner, host: HostFacts
+    matrix: Matrix,
+    found: LockFile,
+    target: Target,
+    known: Mapping[str, Known],
+    runner: Runner,
+    host: HostFacts,
+    provider: str,
 ) -> Plan:
     """The plan with exactly the versions of the target; the matrix and this host must admit them."""
     environment = target.environment
@@ -45,7 +53,7 @@ def _plan(
         raise HostLacks(f"it is for {environment.platform}; this host takes {platform}")
     python = Known(values=(environment.python,), origin=f"target {target.name} of the lock")
     pins = tuple(_pins(matrix, target))
-    made = plan(matrix, found.request.engine, pins, {**known, "python": python}, runner)
+    made = plan(matrix, found.request.engine, pins, {**known, "python": python}, runner, provider=provider)
     exact = tuple(f"{package.name}=={package.version}" for package in environment.packages)
     index = {package.name: package.index for package in environment.packages if package.index != DEFAULT}
     made = replace(made, packages=Packages(requirements=exact, index=index), locked=environment)

@@ -112,6 +112,7 @@ def plan(
         foreign=foreign(known),
         measured=measured or {},
         features=spec.features,
+        on_gpu=spec.on_gpu,
     )
     answer = solve(matrix, request)
     if isinstance(answer, Conflict):
@@ -207,7 +208,8 @@ def _check_provider(found: Plan) -> None:
     version = found.stack.version(found.spec.engine)
     if row and not is_for(row.when, version):
         because = [Reason(text=row.why, source=row.source)]
-        do = [f"--{found.spec.option} '{row.when}' has it", "or TensorRT itself, through ONNX: --trt"]
+        do = [f"--{found.spec.option} '{row.when}' has it"]
+        do += ["or TensorRT itself, through ONNX: --trt"] if row.name == "tensorrt" else []
         raise NoStack(f"{found.title} is not to be had", because=because, do=do)
 
 

@@ -45,7 +45,7 @@ def plan_with(
     """The same on what is `known`."""
     if ask.lock is None:
         return plan_target(facts, ask, known, runner, model)
-    found = plan_locked(facts, ask.lock, known, runner, host)
+    found = plan_locked(facts, ask.lock, known, runner, host, ask.provider)
     check_target(found, ask, model)
     return found
 

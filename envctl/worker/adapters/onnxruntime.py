@@ -24,6 +24,9 @@ UNREGISTERED = re.compile(r"([\w.]*):(\w+)\(-?\d+\) is not a registered function
 # https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html#use_tf32
 PRECISE = {"use_tf32": "0"}
 OVERRIDE = "NVIDIA_TF32_OVERRIDE"
+# Without TF32 the search for convolutions, the provider's default, has no plan for some shapes and fails the run; what
+# cuDNN chooses without it has a kernel for all, three to three hundred times slower: docs/evidence.md#onnxruntime-tf32
+NO_PLAN, UNSEARCHED = "CUDNN Frontend", {"cudnn_conv_algo_search": "DEFAULT"}
 # numpy's names where the library has others
 OTHER = {"float": "float32", "double": "float64", "string": "str"}
 SAME = ("float16", "bfloat16", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
@@ -81,6 +84,8 @@ def start(source, chosen, options):
     if session.get_providers() != wanted:
         what = "%s did not start, only %s did" % (wanted[0], " ".join(session.get_providers()))
         raise StepFailed("no-device", what)
+    if hasattr(session, "disable_fallback"):
+        session.disable_fallback()  # else `run` answers an error of the provider by a second try on the CPU
     return session
 
 
@@ -93,7 +98,8 @@ def asked_for(options):
         return [(OPENVINO, told), CPU]
     if options.get("provider") == "tensorrt":
         return [(TENSORRT, {"trt_fp16_enable": "0"}), (CUDA, PRECISE), CPU]
-    return [(CUDA, PRECISE), CPU] if options.get("device") == "cuda" else [CPU]
+    told = dict(PRECISE, **(UNSEARCHED if options.get("unsearched") else {}))
+    return [(CUDA, told), CPU] if options.get("device") == "cuda" else [CPU]
 
 
 def translated(error):
@@ -167,10 +173,15 @@ def shapes(source, options):
 
 
 def load(source, options):
-    chosen = session_options(options)
-    if watched(options):
-        placement.watch(chosen)
-    return Session(start(source, chosen, options), options)
+    def opened(options):
+        chosen = session_options(options)
+        if watched(options):
+            placement.watch(chosen)
+        return start(source, chosen, options)
+
+    on_gpu = must_own(options) == CUDA
+    again = functools.partial(opened, dict(options, unsearched=True)) if on_gpu else None
+    return Session(opened(options), options, again)
 
 
 def bound(session, feed):
@@ -199,21 +210,33 @@ def must_own(options):
 
 
 class Session:
-    """Inputs by name, outputs as (name, element type) in the model's order."""
+    """Inputs by name, outputs as (name, element type) in the model's order. `again` opens the model for a second try,
+    with the convolutions that cuDNN chooses itself."""
 
-    def __init__(self, session, options):
-        self.session, self.options = session, options
+    def __init__(self, session, options, again=None):
+        self.session, self.options, self.again = session, options, again
+        self.unsearched = False
         self.placed = None
         self.inputs = [entry.name for entry in session.get_inputs()]
         self.outputs = [(entry.name, entry.type) for entry in session.get_outputs()]
 
     def run(self, feed):
-        answers = self.session.run(None, feed)
+        answers = self.answers(feed)
         if self.placed is None and watched(self.options):
             self.placed = placement.read(self.session.end_profiling())
             if must_own(self.options):
                 placement.check(self.placed, must_own(self.options), self.options.get("allow_fallback"))
         return answers
+
+    def answers(self, feed):
+        """One inference; where the search for convolutions fails, this and all others without it."""
+        try:
+            return self.session.run(None, feed)
+        except Exception as error:
+            if self.again is None or NO_PLAN not in str(error):
+                raise
+        self.session, self.again, self.unsearched, self.placed = self.again(), None, True, None
+        return self.session.run(None, feed)
 
     def prepared(self, feed):
         """The library's own call, with nothing of ours around it; on a GPU inputs and outputs stay there."""
@@ -241,4 +264,7 @@ class Session:
         if self.placed is not None and self.options.get("device") == "cuda":
             said["tf32"] = "off" if os.environ.get(OVERRIDE) == "0" else "on"
             said["libraries"] = placement.libraries()
+            said["convolutions"] = (
+                "cuDNN's own choice: its search fails without TF32" if self.unsearched else "searched"
+            )
         return said

@@ -16,9 +16,14 @@ HALF = {"float16": "fp16", "bfloat16": "bf16"}
 def open_engine():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its banner about oneDNN is at 1
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # this recipe is for the CPU; no GPU takes part in silence
+    choose_keras()
+    import tensorflow  # noqa: F401
+
+
+def choose_keras():
+    """Before tensorflow is imported."""
     if importlib.util.find_spec("tf_keras"):
         os.environ["TF_USE_LEGACY_KERAS"] = "1"  # read when tensorflow is imported: Keras 2 is what it is here for
-    import tensorflow  # noqa: F401
 
 
 def versions():
