@@ -48,6 +48,26 @@ def test_fp16_is_run_and_judged_as_fp16(envctl: Program, digits: Path, samples: 
     assert {each.data_type for each in made.graph.initializer} == {onnx.TensorProto.FLOAT16}
 
 
+def test_a_cast_in_the_middle_makes_what_comes_after_it(envctl: Program, tmp_path: Path) -> None:
+    """A mask of integers, as text models have it."""
+    ids = onnx.helper.make_tensor_value_info("mask", onnx.TensorProto.INT64, [1, 4])
+    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 4]) for name in ("x", "y")]
+    weights = onnx.numpy_helper.from_array(np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32), "w")
+    nodes = [
+        onnx.helper.make_node("Cast", ["mask"], ["given"], to=onnx.TensorProto.FLOAT),
+        onnx.helper.make_node("Mul", ["x", "given"], ["masked"]),
+        onnx.helper.make_node("MatMul", ["masked", "w"], ["y"]),
+    ]
+    graph = onnx.helper.make_graph(nodes, "masked", [ends[0], ids], ends[1:], [weights])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, str(tmp_path / "masked.onnx"))
+    wish = ("--precision", "fp16", "-o", tmp_path / "half", "--json")
+    ran = envctl("run", *ORT, "convert", tmp_path / "masked.onnx", *wish)
+    assert (ran.code, ran.json["status"], ran.json["precision"]) == (0, "passed", "fp16"), ran.err
+    made = onnx.load(str(tmp_path / "half" / "masked.ort.onnx"))
+    onnx.checker.check_model(made, full_check=True)
+
+
 def test_calibration_without_int8_is_refused(envctl: Program, digits: Path) -> None:
     ran = envctl("run", *ORT, "verify", digits, "--calibration", "seeded")
     assert ran.code == 2 and "--calibration is for --precision int8" in ran.err

@@ -80,9 +80,25 @@ def halved(model, keep, nodes=(), **limits):
     blocked = list(float16.DEFAULT_OP_BLOCK_LIST) + list(keep)
     limits["node_block_list"] = list(nodes) or None
     try:
-        return float16.convert_float_to_float16(model, keep_io_types=True, op_block_list=blocked, **limits)
+        made = float16.convert_float_to_float16(model, keep_io_types=True, op_block_list=blocked, **limits)
     except ValueError as error:  # it is in float16 already
         raise StepFailed("unsupported", "onnxconverter-common: %s" % error) from error
+    cast_as_declared(made.graph)
+    return made
+
+
+def cast_as_declared(graph):
+    """Have the model's own Casts make what the converter declares that they make: it leaves them at float32, and the
+    graph is none that an engine takes (seen in a MiniLM, whose mask comes as integers)."""
+    from onnx import TensorProto
+
+    half = {value.name for value in graph.value_info if value.type.tensor_type.elem_type == TensorProto.FLOAT16}
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == attribute.GRAPH:
+                cast_as_declared(attribute.g)
+            elif node.op_type == "Cast" and attribute.i == TensorProto.FLOAT and node.output[0] in half:
+                attribute.i = TensorProto.FLOAT16
 
 
 def brained(model, keep, nodes=()):
