@@ -9,7 +9,6 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from envctl.errors import HostLacks, Reason
 from envctl.job import Job, Result
 from envctl.lock import Lock
 from envctl.oci import PREFIX
-from envctl.runner import VARIABLES, WORKER
+from envctl.runner.container import as_command, check_readable, environment_mounts, hand_over, mounts, shut_in
 from envctl.runner.gpu_request import as_flags, device_request
 from envctl.runner.outcome import outcome, write_reproduce
 from envctl.spec import Base, base_for, bases
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
 PING_SECONDS = 3
 CALL_SECONDS = 120  # a busy daemon takes its time to make a container
-NOBODY = 65534
 LABEL = "envctl.job"
 DENIED = "Permission denied"
 
@@ -113,14 +111,14 @@ class DockerRunner:
         from docker.errors import APIError
 
         image = self._image(environment)
-        _hand_over(job.folder)
+        hand_over(job.folder)
         source = f"/source/{job.source.name}"
         inside = [f"{PREFIX}/bin/python", "-I", "/opt/worker", "/job", source, "--contained"]
-        _check_readable(job)
-        mounts = _mounts(job, environment)
+        check_readable(job)
+        seen = mounts(job, environment)
         gpus = self._gpus(job.options.get("device"))
-        write_reproduce(job, _as_command(image, inside, mounts, job, gpus), {})
-        options = _shut_in(job, mounts) | {"device_requests": gpus}
+        write_reproduce(job, as_command(image, inside, seen, job, gpus), {})
+        options = shut_in(job, seen) | {"device_requests": gpus}
         name = f"envctl-{os.urandom(8).hex()}"
         self.running.add(name)
         try:
@@ -184,7 +182,7 @@ class DockerRunner:
         flags += ["--workdir", here, "-v", f"{here}:{here}"] + (["-t"] if os.isatty(0) and os.isatty(1) else [])
         flags += [flag for each in self._gpus(device) for flag in as_flags(each)]
         flags += ["-e", f"PATH={PREFIX}/bin:/usr/bin:/bin", "-e", "HOME=/tmp"]
-        flags += [part for host, target in _environment_mounts(environment) for part in ("-v", f"{host}:{target}:ro")]
+        flags += [part for host, target in environment_mounts(environment) for part in ("-v", f"{host}:{target}:ro")]
         name = f"envctl-{os.urandom(8).hex()}"
         flags += ["--name", name, "--label", f"{LABEL}={os.getpid()}"]
         try:
@@ -209,7 +207,7 @@ class DockerRunner:
 
 
 def _may_answer() -> bool:
-    """Whether asking is worth importing the SDK for: an address is set, or the usual socket is there."""
+    """Whether there is somebody to ask: an address is set, or the usual socket is there."""
     if os.environ.get("DOCKER_HOST"):
         return True
     rootless = Path(os.environ.get("XDG_RUNTIME_DIR", "/nowhere")) / "docker.sock"
@@ -225,72 +223,6 @@ def _base(lock: Lock) -> Base:
 
 def _silent(_text: str) -> None:
     """Say nothing."""
-
-
-def _user() -> str:
-    """The caller, or nobody when the caller is root."""
-    return f"{os.getuid()}:{os.getgid()}" if os.getuid() else f"{NOBODY}:{NOBODY}"
-
-
-def _hand_over(folder: Path) -> None:
-    """Give the job folder to the user the container runs as."""
-    if os.getuid() == 0:
-        for path in [folder, *folder.rglob("*")]:
-            with suppress(FileNotFoundError):  # inputs are being written meanwhile, under other names first
-                os.chown(path, NOBODY, NOBODY)
-
-
-def _check_readable(job: Job) -> None:
-    """Raise when the container's user, who is not root, could not read the model."""
-    models = [path for path in (job.source, *job.companions) if path.is_file() and path.stat().st_uid != NOBODY]
-    closed = [path for path in models if not path.stat().st_mode & 0o004]
-    if os.getuid() == 0 and closed:
-        because = [Reason(text=f"root's containers run as nobody, and {closed[0].name} is readable for its owner only")]
-        do = [f"chmod o+r {closed[0]}", "or use --runner local"]
-        raise HostLacks(f"a container may not read {closed[0]}", because=because, do=do)
-
-
-def _environment_mounts(environment: Environment) -> list[tuple[str, str]]:
-    """The staged folder where the image would have it; nothing where the image itself is there."""
-    return [] if environment.image else [(str(environment.prefix), PREFIX)]
-
-
-def _mounts(job: Job, environment: Environment) -> list[tuple[str, str]]:
-    """What a worker may read: (path here, path inside)."""
-    beside = [(path, path.relative_to(job.source.parent)) for path in (job.source, *job.companions)]
-    sources = [(str(path.resolve()), f"/source/{relative}") for path, relative in beside]
-    return [*_environment_mounts(environment), (str(WORKER), "/opt/worker"), *sources]
-
-
-def _shut_in(job: Job, mounts: list[tuple[str, str]]) -> dict[str, Any]:
-    from docker.types import Mount
-
-    binds = [Mount(target, here, type="bind", read_only=True) for here, target in mounts]
-    return {
-        "mounts": [*binds, Mount("/job", str(job.folder), type="bind")],
-        "network_mode": "none",
-        "read_only": True,
-        "init": True,  # as process 1 the worker would not die by its own signals, its alarm among them
-        "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges"],
-        "user": _user(),
-        "working_dir": "/job",
-        "mem_limit": job.limits.memory,
-        "memswap_limit": job.limits.memory,
-        "pids_limit": job.limits.processes,
-        "environment": VARIABLES,
-    }
-
-
-def _as_command(image: str, inside: list[str], mounts: list[tuple[str, str]], job: Job, gpus: list[Any]) -> list[str]:
-    """The same container as a command line, for reproduce.sh."""
-    flags = ["--init", "--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
-    flags += [f"--user={_user()}", f"--memory={job.limits.memory}", f"--memory-swap={job.limits.memory}"]
-    flags += [f"--pids-limit={job.limits.processes}", "--workdir=/job", f"--volume={job.folder}:/job"]
-    flags += [f"--env={name}={value}" for name, value in VARIABLES.items()]
-    flags += [flag for each in gpus for flag in as_flags(each)]
-    flags += [f"--volume={here}:{target}:ro" for here, target in mounts]
-    return ["docker", "run", "--rm", *flags, image, *inside]
 
 
 def _keep_log(job: Job, container: Any) -> None:
