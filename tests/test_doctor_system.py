@@ -104,12 +104,18 @@ def test_facts_keep_their_names_and_kinds() -> None:
 
 
 def test_a_recording_of_this_machine_gives_the_same_verdicts(tmp_path: Path) -> None:
-    for probe in ("system", "nvidia", "cpuid", "limits", "loader", "disks", "pythons"):
-        collect(start_probes([probe], record=tmp_path), 10)
-    live, replayed = verdicts_of(None), verdicts_of(tmp_path)
-    differ = {name for name in live if live[name].finding.level != replayed[name].finding.level}
-    # a recording is made by one Python, doctor run by another: the environments that run them differ
-    assert {name for name in differ if not name.startswith("py.")} == set()
+    for attempt in range(
+        3
+    ):  # memory and room may cross a limit between two looks; a real difference is there each time
+        folder = tmp_path / str(attempt)
+        for probe in ("system", "nvidia", "cpuid", "limits", "loader", "disks", "pythons"):
+            collect(start_probes([probe], record=folder), 10)
+        live, replayed = verdicts_of(None), verdicts_of(folder)
+        # a recording is made by one Python, doctor run by another: the environments that run them differ
+        differ = {name for name in live if live[name].finding.level != replayed[name].finding.level}
+        if not (differ := {name for name in differ if not name.startswith("py.")}):
+            return
+    assert differ == set()
 
 
 def test_recordings_name_nobody(tmp_path: Path) -> None:
