@@ -104,9 +104,7 @@ def test_facts_keep_their_names_and_kinds() -> None:
 
 
 def test_a_recording_of_this_machine_gives_the_same_verdicts(tmp_path: Path) -> None:
-    for attempt in range(
-        3
-    ):  # memory and room may cross a limit between two looks: a real difference stays
+    for attempt in range(3):  # memory and room may cross a limit between two looks: a real difference stays
         folder = tmp_path / str(attempt)
         for probe in ("system", "nvidia", "cpuid", "limits", "loader", "disks", "pythons"):
             collect(start_probes([probe], record=folder), 10)
