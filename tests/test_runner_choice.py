@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +16,7 @@ from envctl import matrix
 from envctl.cli.pins import read_pins
 from envctl.errors import NoStack
 from envctl.request import Known
+from envctl.runner.docker import DockerRunner
 from envctl.runner.local import LocalRunner
 from envctl.workflow import plan
 from tests.conftest import CACHE, Ran
@@ -132,3 +134,15 @@ def test_the_runner_that_has_the_python_is_named(minor: str, way: list[str], mon
     with pytest.raises(NoStack) as refused:
         plan.plan(matrix.load(), "openvino", pins, known, Container())
     assert [step for step in refused.value.do if "--runner" in step] == way
+
+
+def test_a_daemon_that_is_silent_or_absent_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("envctl.runner.docker.PING_SECONDS", 0.2)
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/socket")
+    assert "does not answer; [Errno 2] No such file" in str(DockerRunner().why_not())
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(f"{tmp_path}/socket")
+        silent.listen()
+        assert "does not answer; timed out" in str(DockerRunner().why_not())
+    monkeypatch.setenv("DOCKER_HOST", "ssh://somebody@elsewhere")
+    assert "sockets and plain TCP only" in str(DockerRunner().why_not())

@@ -79,9 +79,9 @@ def asked(
         connection.close()
 
 
-def get(path: str, seconds: float = SECONDS) -> Any:
-    """The JSON that lies there; None where the daemon knows no such thing. `seconds`: how long it may be silent."""
-    with asked("GET", path, seconds=seconds) as answer:
+def get(path: str) -> Any:
+    """The JSON that lies there; None where the daemon knows no such thing."""
+    with asked("GET", path) as answer:
         data = answer.read()
         if answer.status == 404:
             return None
@@ -90,12 +90,21 @@ def get(path: str, seconds: float = SECONDS) -> Any:
         return json.loads(data)
 
 
+def ping(seconds: float = SECONDS) -> None:
+    """Raise `HostLacks` unless a daemon answers. (`/version` starts programs to say theirs: 20 ms.)"""
+    with asked("GET", "/_ping", seconds=seconds) as answer:
+        data = answer.read()
+        if answer.status >= 400:
+            raise refused(data)
+
+
 def answers() -> bool:
     """Whether a daemon answers at all."""
     try:
-        return get("/version") is not None
+        ping()
     except HostLacks:
         return False
+    return True
 
 
 def refused(data: bytes) -> HostLacks:

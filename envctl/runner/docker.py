@@ -66,7 +66,7 @@ class DockerRunner:
         if not _may_answer():
             return "no Docker socket"
         try:
-            daemon.get("/version", PING_SECONDS)
+            daemon.ping(PING_SECONDS)
         except HostLacks as error:
             why = "; ".join([error.what, *(reason.text for reason in error.because)])
             return "this user may not talk to Docker (is it in the group docker?)" if DENIED in why else why
