@@ -136,8 +136,12 @@ class Bench:
 
     def mounted(self) -> None:
         """Stage and import, as a process of its own does it."""
-        shutil.rmtree(store.cache_root() / "environments", ignore_errors=True)
         run([sys.executable, __file__, "--stage", str(self.path), "--import", self.module])
+
+    def forget_environments(self) -> None:
+        """Neither images nor an environment of links; the unpacked wheels stay."""
+        self.forget_images()
+        shutil.rmtree(store.cache_root() / "environments", ignore_errors=True)
 
     def imported(self, *options: str, image: str = OURS) -> float:
         """Import in a new container; the seconds that the import took there."""
@@ -254,7 +258,7 @@ def ready_to_run(bench: Bench) -> None:
             bench.theirs(install)
             bench.imported(image=THEIRS)
 
-        pair(f"c  mounted and imported / BuildKit + {name}", rounds, bench.mounted, ready, bench.forget_images)
+        pair(f"c  mounted and imported / BuildKit + {name}", rounds, bench.mounted, ready, bench.forget_environments)
 
 
 def imports(bench: Bench) -> None:
