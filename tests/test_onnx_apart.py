@@ -102,3 +102,13 @@ def test_half_precision_with_weights_beside_it_is_delivered_in_half_precision(
     made = onnx.load(str(tmp_path / "out" / "wide.ort.onnx"))  # with what lies beside it, under its new name
     assert {each.data_type for each in made.graph.initializer} == {TensorProto.FLOAT16}
     assert (tmp_path / "out" / "wide.ort.data").is_file() == (kind is np.float16)
+
+
+@pytest.mark.parametrize("location", ["/etc/passwd", "../secret.bin", "in/../../secret.bin"])
+def test_weights_outside_the_folder_are_never_opened(apart: ModuleType, tmp_path: Path, location: str) -> None:
+    (tmp_path / "secret.bin").write_bytes(b"secret" * 10)
+    weights = apart.Weights(str(tmp_path / "model"), (tmp_path / "made").open("wb"), "made")
+    with pytest.raises(apart.StepFailed, match="outside the model's folder"):
+        weights.take(location, 0, 10)
+    weights.stream.close()
+    assert (tmp_path / "made").read_bytes() == b""

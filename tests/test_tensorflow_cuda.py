@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 
 from envctl import matrix
+from envctl.cli.pins import read_pins
+from envctl.errors import NoStack
 from envctl.host import Fact, read_host
+from envctl.request import Pin
 from envctl.runner import WORKER
 from envctl.runner.local import LocalRunner
 from envctl.workflow.ask import Ask
-from envctl.workflow.environments import plans_for
+from envctl.workflow.environments import Plans, plans_for
 from envctl.workflow.source import read_source
 from tests.conftest import ROOT, Ran
 
@@ -44,17 +47,23 @@ def test_it_is_refused_without_a_gpu(envctl: Program) -> None:
     assert ran.code == 4 and "TensorFlow (CUDA) runs on an NVIDIA GPU, and none can be used here" in ran.err
 
 
-def test_releases_whose_extra_cannot_be_had_are_refused(envctl: Program) -> None:
-    ran = envctl("run", "--tf", "2.14", "--provider", "cuda", *HERE, "verify", SAVED_MODEL)
-    assert ran.code in (3, 4) and "TensorFlow" in ran.err
-
-
-def test_the_target_takes_cudas_packages_and_the_reference_computes_on_the_cpu() -> None:
+def planned(*pins: Pin) -> Plans:
+    """The plans of a machine with an H200."""
     host = read_host()
     facts = {name: Fact(name=name, value=value, origin="test") for name, value in (("gpu", "9.0"), ("driver", "580.1"))}
     model = read_source(SAVED_MODEL)
-    ask = Ask(task="verify", engine="tensorflow", pins=(), provider="cuda", model=model.path)
-    plans = plans_for(matrix.load(), ask, model, replace(host, facts={**host.facts, **facts}), LocalRunner())
+    ask = Ask(task="verify", engine="tensorflow", pins=pins, provider="cuda", model=model.path)
+    return plans_for(matrix.load(), ask, model, replace(host, facts={**host.facts, **facts}), LocalRunner())
+
+
+def test_releases_whose_extra_cannot_be_had_are_refused() -> None:
+    with pytest.raises(NoStack) as refused:
+        planned(*read_pins({"--tf": "2.14"}, []))
+    assert any("asks for TensorRT wheels" in reason.text for reason in refused.value.because)
+
+
+def test_the_target_takes_cudas_packages_and_the_reference_computes_on_the_cpu() -> None:
+    plans = planned()
     assert plans.reference
     assert (plans.target.spec.adapter, plans.reference.spec.adapter) == ("tensorflow_cuda", "tensorflow")
     assert plans.target.packages.requirements[0].startswith("tensorflow[and-cuda]==")

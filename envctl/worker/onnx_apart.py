@@ -43,6 +43,8 @@ class Weights:
 
     def take(self, location, offset, length):
         """(offset, length) here of what stood there."""
+        if os.path.isabs(location) or ".." in location.split("/"):  # refused by the host before; and what opens it, too
+            raise StepFailed("invalid-model", "weights outside the model's folder: %s" % location)
         place = (location, offset, length)
         if place not in self.taken:
             self.taken[place] = self._copied(os.path.join(self.folder, location), offset, length)

@@ -23,7 +23,6 @@ from envctl.request import Known, Pin, Request
 from envctl.runner import Runner, runners
 from envctl.solver import Conflict, Stack, solve
 from envctl.spec import ImageSpec, base_for, read_spec
-from envctl.workflow import lacking, remedies
 from envctl.workflow.ask import Ask
 from envctl.workflow.of_file import with_file
 
@@ -121,6 +120,7 @@ def plan(
         error = no_stack(matrix, answer)
         error.do += _other_runners(pins, runner)
         raise error
+    _check_provider(spec, answer.version(engine))  # before packages, which such a release may not have
     python = answer.version("python")
     base = base_for(python)
     return Plan(
@@ -193,7 +193,6 @@ def _check_opset(matrix: Matrix, model: ModelFacts | None) -> None:
 
 def check_target(found: Plan, ask: Ask, model: ModelFacts | None) -> None:
     """Raise when the engine cannot do what was asked."""
-    _check_provider(found)
     if ask.precision and ask.precision not in found.spec.precisions:
         because = [Reason(text=it.text, source=it.source) for it in found.spec.refuses if it.precision == ask.precision]
         do = [f"{found.spec.title} offers: {', '.join(found.spec.precisions)}"]
@@ -202,15 +201,14 @@ def check_target(found: Plan, ask: Ask, model: ModelFacts | None) -> None:
         check_operators(found, model)
 
 
-def _check_provider(found: Plan) -> None:
+def _check_provider(spec: ImageSpec, version: str) -> None:
     """Raise for a release that does not execute that way."""
-    row = next((each for each in found.spec.providers if each.name == found.spec.provider), None)
-    version = found.stack.version(found.spec.engine)
+    row = next((each for each in spec.providers if each.name == spec.provider), None)
     if row and not is_for(row.when, version):
         because = [Reason(text=row.why, source=row.source)]
-        do = [f"--{found.spec.option} '{row.when}' has it"]
+        do = [f"--{spec.option} '{row.when}' has it"]
         do += ["or TensorRT itself, through ONNX: --trt"] if row.name == "tensorrt" else []
-        raise NoStack(f"{found.title} is not to be had", because=because, do=do)
+        raise NoStack(f"{spec.title} {version} is not to be had", because=because, do=do)
 
 
 def check_operators(found: Plan, model: ModelFacts) -> None:
@@ -224,6 +222,8 @@ def check_operators(found: Plan, model: ModelFacts) -> None:
 
 def refused(spec: ImageSpec, title: str, model: ModelFacts, said: list[Lacking], source: str) -> NoStack:
     """The error of an engine that is known to lack operators, node by node, before anything was made."""
+    from envctl.workflow import lacking, remedies  # readers of graphs, which a command has no use for
+
     nodes = lacking.located(model.path, model.format, said)
     error = NoStack(
         f"{title} has no operator {lacking.names(nodes)}, which {model.path.name} uses",
