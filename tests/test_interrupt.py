@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -204,19 +205,57 @@ def test_killed_maker_leaves_nothing_that_looks_finished(tmp_path: Path) -> None
     wait_for(lambda: processes(cold) == [], "the end of the killed one's uv")
 
 
-def test_exit_code_where_ctrl_c_met_generated_code(tmp_path: Path, own_cache: Path) -> None:
-    """CPython takes a Ctrl-C inside exec() of a string for unhandled, and under `python -m` then dies by SIGINT."""
-    script = """
-import signal, sys
-signal.signal(signal.SIGALRM, lambda *_: exec("raise KeyboardInterrupt"))
-signal.alarm(4)
-sys.argv = ["envctl", "run", "--ort", "1.31", "--runner", "local", "--", "sleep", "60"]
-from envctl.cli import main
+# ---- where an interrupt meets Python's own code
+
+
+def ends_with_130(tmp_path: Path, cache: Path, raising: str, *arguments: str) -> str:
+    """Run envctl with a SIGUSR1 after three seconds that does `raising`; what it said."""
+    script = f"""
+import os, signal, sys, threading
+from envctl.cli import main, stopping
+def handle(number, frame):
+{textwrap.indent(textwrap.dedent(raising), "    ")}
+signal.signal(signal.SIGUSR1, handle)
+threading.Timer(3, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+sys.argv = ["envctl", *{arguments!r}]
 main()
 """
-    variables = {**os.environ, "ENVCTL_CACHE": str(own_cache)}
-    (tmp_path / "alarmed.py").write_text(script)
+    (tmp_path / "signalled.py").write_text(script)
+    variables = {**os.environ, "ENVCTL_CACHE": str(cache)}
+    command = [sys.executable, "-m", "signalled"]
     done = subprocess.run(
-        [sys.executable, "-m", "alarmed"], cwd=tmp_path, env=variables, capture_output=True, check=False
+        command, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=DEADLINE, check=False
     )
     assert done.returncode == 130, done.stderr
+    assert "interrupted; what was running has been stopped" in done.stderr
+    return done.stderr
+
+
+SLEEP = ("run", "--ort", "1.31", "--runner", "local", "--", "sleep", "600")
+
+
+def test_exit_code_where_ctrl_c_met_generated_code(tmp_path: Path, own_cache: Path) -> None:
+    """CPython takes a Ctrl-C inside exec() of a string for unhandled, and under `python -m` then dies by SIGINT."""
+    assert "Traceback" not in ends_with_130(tmp_path, own_cache, 'exec("raise KeyboardInterrupt")', *SLEEP)
+
+
+def test_ctrl_c_where_a_class_is_made(tmp_path: Path, own_cache: Path) -> None:
+    """Up to Python 3.11 a RuntimeError comes out of there; numpy's import has such classes."""
+    raising = """
+    class Met:
+        def __set_name__(self, owner, name):
+            raise KeyboardInterrupt
+    type("Owner", (), {"met": Met()})
+    """
+    assert "Traceback" not in ends_with_130(tmp_path, own_cache, raising, *SLEEP)
+
+
+def test_ctrl_c_that_got_lost_comes_again(tmp_path: Path, own_cache: Path) -> None:
+    """What `__del__` raises is printed and thrown away."""
+    raising = """
+    class Left:
+        def __del__(self):
+            stopping._interrupt(number, frame)
+    Left()
+    """
+    ends_with_130(tmp_path, own_cache, raising, *SLEEP)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
-from types import FrameType
 
-INTERRUPTED = 130
+from envctl.cli.stopping import INTERRUPTED, STOPPED, heed, is_interrupt
 
 
 def main() -> None:
     """Entry point of the `envctl` program."""
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    heed()
     # what a command makes lives until it ends: collecting garbage would only look through it again and again
     gc.disable()
     # numpy only makes inputs and compares: a thread a core for its algebra would cost more than they do
@@ -23,13 +21,15 @@ def main() -> None:
             from envctl.cli.app import app
 
             app()
-    except KeyboardInterrupt:
-        print("interrupted; what was running has been stopped", file=sys.stderr)
-        _end(INTERRUPTED)
     except SystemExit as end:
         if end.code == INTERRUPTED:
             _end(INTERRUPTED)
         raise
+    except BaseException as error:
+        if not is_interrupt(error):
+            raise
+        print(STOPPED, file=sys.stderr)
+        _end(INTERRUPTED)
     finally:
         gc.freeze()  # or the interpreter would look through everything once more before it ends (50 ms)
 
@@ -52,8 +52,3 @@ def _end(code: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
-
-
-def _as_interrupt(_number: int, _frame: FrameType | None) -> None:
-    """A polite kill cleans up as Ctrl-C does."""
-    raise KeyboardInterrupt

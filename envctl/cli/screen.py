@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from envctl.cli.stopping import INTERRUPTED, STOPPED, is_interrupt
 from envctl.errors import EnvctlError
 
 if TYPE_CHECKING:
@@ -104,9 +105,11 @@ def guarded(screen: Screen) -> Iterator[None]:
     except EnvctlError as error:
         screen.fail(error)
         raise typer.Exit(error.code) from None
-    except KeyboardInterrupt:
+    except BaseException as error:
+        if not is_interrupt(error):
+            raise
         screen.quiet()
-        print("interrupted; what was running has been stopped", file=sys.stderr)
-        raise typer.Exit(130) from None
+        print(STOPPED, file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
     finally:
         screen.quiet()
