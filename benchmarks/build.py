@@ -45,6 +45,7 @@ from envctl.aliases import Indexes  # noqa: E402
 from envctl.index import LockedPackage  # noqa: E402
 from envctl.lock import Lock  # noqa: E402
 from envctl.oci import store, wheels  # noqa: E402
+from envctl.runner.container import environment_mounts  # noqa: E402
 from envctl.tree import sha256_of  # noqa: E402
 from tests import building, wheelhouse  # noqa: E402
 from tests.newer_docker import newer_docker  # noqa: E402
@@ -280,7 +281,8 @@ def stage(path: Path, module: str) -> None:
     locked = lock.parse(path.read_text())
     base = image.here(BASE, print)
     made = environment.find_or_stage(locked, base, Indexes(addresses={}), offline=True, say=print)
-    command = ["run", "--rm", "--network", "none", "--read-only", "--tmpfs", "/tmp", "-v", f"{made.prefix}:/opt/env:ro"]
+    command = ["run", "--rm", "--network", "none", "--read-only", "--tmpfs", "/tmp"]
+    command += [part for host, target in environment_mounts(made) for part in ("-v", f"{host}:{target}:ro")]
     command += [image.in_docker(BASE, base, print)]
     run([DOCKER, *command, "/opt/env/bin/python", "-c", f"import {module}"])
 

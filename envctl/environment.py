@@ -2,6 +2,7 @@
 
 environments/<key>/venv/         for the local runner: a virtual environment; scripts find their interpreter beside them
 environments/<key>/prefix/       for containers: the folder to mount at PREFIX, the same files as in the lock's image
+environments/<key>/parts.json    the folders in it that are empty: what of store/trees is to be mounted over each
 environments/<key>/lock.json     what is in it
 environments/<key>.partial-…/    one that is being made; the next maker removes what a killed one left
 """
@@ -9,6 +10,7 @@ environments/<key>.partial-…/    one that is being made; the next maker remove
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -22,12 +24,12 @@ from envctl.aliases import Indexes
 from envctl.errors import HostLacks, Reason
 from envctl.index import LockedPackage, install, install_files, uv, uv_error
 from envctl.lock import Lock
-from envctl.tree import cache_root, disk_errors, touch
+from envctl.tree import cache_root, canonical_json, disk_errors, touch
 
 if TYPE_CHECKING:
     from envctl.oci.base_image import BaseImage
 
-LAYOUT = 2  # of the folder; raised when what is in it is arranged otherwise, so that no older one is taken for it
+LAYOUT = 3  # of the folder; raised when what is in it is arranged otherwise, so that no older one is taken for it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +55,21 @@ class Environment:
     def prefix(self) -> Path:
         """The folder that a container sees at PREFIX."""
         return self.folder / "prefix"
+
+    @property
+    def parts(self) -> dict[str, Path]:
+        """What a container sees below PREFIX in place of empty folders of `prefix` (relative paths)."""
+        from envctl.oci.store import place
+
+        return {path: place("trees", tree) / path for path, tree in trees_of(self.folder).items()}
+
+
+def trees_of(folder: Path) -> dict[str, str]:
+    """The empty folders of an environment's prefix, and whose folder of that path is mounted there: names of trees."""
+    try:
+        return dict(json.loads((folder / "parts.json").read_bytes()))
+    except FileNotFoundError:  # a virtual environment, or an image
+        return {}
 
 
 def find_or_make(
@@ -80,6 +97,7 @@ def find_or_stage(
     from envctl.oci.assemble import Recipe
     from envctl.oci.contents import Contents
     from envctl.oci.staged import stage
+    from envctl.oci.store import place
 
     folder = cache_root() / "environments" / _key(lock, base.identity)
     environment = Environment(lock=lock, folder=folder, image=_built(lock, base))
@@ -90,11 +108,17 @@ def find_or_stage(
     def fill(partial: Path) -> None:
         (partial / "prefix").mkdir()
         with closing(Contents(lock, base, Recipe(lock=lock, base=base).place, bring, say)) as contents:
-            stage(contents, partial / "prefix")
+            parts = stage(contents, partial / "prefix")
+        (partial / "parts.json").write_text(canonical_json(parts), encoding="utf-8")
 
-    if environment.image:
-        return environment
-    return _found_or_made(environment, environment.prefix.is_dir, fill, say)
+    def whole() -> bool:
+        return environment.prefix.is_dir() and all(part.is_dir() for part in environment.parts.values())
+
+    if not environment.image:
+        _found_or_made(environment, whole, fill, say)
+        for tree in set(trees_of(folder).values()):
+            touch(place("trees", tree))
+    return environment
 
 
 def _built(lock: Lock, base: BaseImage) -> str:
@@ -161,7 +185,7 @@ def _make(environment: Environment, fill: Callable[[Path], None], say: Callable[
         say(f"making an environment of {len(environment.lock.packages)} packages for CPython {environment.lock.python}")
         fill(partial)
         (partial / "lock.json").write_text(environment.lock.text(), encoding="utf-8")
-        for path in (partial, partial / "lock.json"):  # whatever the umask is: see `_let_others_read`
+        for path in (partial, *partial.glob("*.json")):  # whatever the umask is: see `_let_others_read`
             path.chmod(0o755 if path.is_dir() else 0o644)
         shutil.rmtree(environment.folder, ignore_errors=True)
         partial.rename(environment.folder)

@@ -1,11 +1,11 @@
-"""The files of an environment as an image, a container's mount or a folder has them: path -> (kind, mode, content)."""
+"""The files of an environment as an image or a container's mounts have them: path -> (kind, mode, content)."""
 
 from __future__ import annotations
 
 import hashlib
-import stat
+import io
+import subprocess
 import tarfile
-from pathlib import Path
 from typing import Any
 
 Tree = dict[str, tuple[str, int, str]]
@@ -22,6 +22,14 @@ def of_image(name: str, below: str = PREFIX) -> Tree:
         return of_tar(_Chunks(container.export()), below)
     finally:
         container.remove(force=True)
+
+
+def of_mounts(image: str, mounts: list[tuple[str, str]]) -> Tree:
+    """What a container of an image sees below the prefix with these mounts (path here, path inside)."""
+    flags = [part for here, target in mounts for part in ("-v", f"{here}:{target}:ro")]
+    script = f"import sys, tarfile; tarfile.open(fileobj=sys.stdout.buffer, mode='w|').add('/{PREFIX}', '{PREFIX}')"
+    command = ["docker", "run", "--rm", "--network", "none", "--read-only", *flags, image, "python3.11", "-c", script]
+    return of_tar(io.BytesIO(subprocess.run(command, capture_output=True, check=True).stdout))
 
 
 def of_tar(stream: Any, below: str = PREFIX) -> Tree:
@@ -43,20 +51,6 @@ def _of_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> tuple[str, 
     stream = archive.extractfile(member)
     assert stream, member.name
     return "file", member.mode & 0o7777, hashlib.sha256(stream.read()).hexdigest()
-
-
-def of_folder(root: Path) -> Tree:
-    """The files of a folder."""
-    return {str(path.relative_to(root)) if path != root else "": _of_path(path) for path in [root, *root.rglob("*")]}
-
-
-def _of_path(path: Path) -> tuple[str, int, str]:
-    mode = stat.S_IMODE(path.lstat().st_mode)
-    if path.is_symlink():
-        return "link", 0, str(path.readlink())
-    if path.is_dir():
-        return "folder", mode, ""
-    return "file", mode, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def differences(one: Tree, other: Tree) -> list[str]:

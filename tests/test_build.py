@@ -10,14 +10,18 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from envctl import image
+from envctl.aliases import Indexes
+from envctl.environment import Environment, find_or_stage
 from envctl.oci import daemon, load, wheels
 from envctl.oci.assemble import Draft, Recipe
 from envctl.oci.base_image import BaseImage
+from envctl.runner.container import environment_mounts
 from tests import building, image_trees, wheelhouse
 from tests.building import Order, build, built, new_cache
 
@@ -281,11 +285,19 @@ def bring(order: Order) -> dict[str, Path]:
 # ---- what it holds
 
 
+@dataclass(frozen=True)
+class Staged:
+    """What `envctl run` would mount, and in which cache it lies."""
+
+    environment: Environment
+    cache: Path
+    mounts: list[tuple[str, str]]
+
+
 @pytest.fixture(scope="module")
-def staged(order: Order, tmp_path_factory: pytest.TempPathFactory, docker_base: str) -> Path:
-    """The folder that `envctl run` would mount."""
-    from envctl import environment
-    from envctl.aliases import Indexes
+def staged(order: Order, tmp_path_factory: pytest.TempPathFactory, docker_base: str) -> Staged:
+    """Made under a hard umask, and with a folder that is mounted by itself: "weights" is as large as that here."""
+    from envctl.oci import staged as staging
 
     assert docker_base
     cache = new_cache(tmp_path_factory.mktemp("staged") / "cache")
@@ -293,16 +305,16 @@ def staged(order: Order, tmp_path_factory: pytest.TempPathFactory, docker_base: 
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("ENVCTL_CACHE", str(cache))
-            base = base_for_311()
+            patch.setattr(staging, "LARGE", 2)
             wheels.bring(order.lock, Indexes(addresses={}), (order.wheels,), offline=True, say=[].append)
-            made = environment.find_or_stage(order.lock, base, Indexes(addresses={}), offline=True, say=[].append)
+            made = find_or_stage(order.lock, base_for_311(), Indexes(addresses={}), offline=True, say=[].append)
+            return Staged(made, cache, environment_mounts(made))
     finally:
         os.umask(umask)
-    return made.prefix
 
 
 def test_image_mount_and_plain_dockerfile_hold_the_same_files(
-    order: Order, staged: Path, tmp_path: Path, images: list[str]
+    order: Order, staged: Staged, tmp_path: Path, images: list[str], docker_base: str
 ) -> None:
     cache, context = new_cache(tmp_path / "cache"), tmp_path / "context"
     images += ["envctl-test:made", "envctl-test:plain"]
@@ -312,23 +324,42 @@ def test_image_mount_and_plain_dockerfile_hold_the_same_files(
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     image = image_trees.of_image("envctl-test:made")
-    assert image_trees.differences(image, image_trees.of_folder(staged)) == []
+    assert [target for _, target in staged.mounts[1:]] == ["/opt/env/lib/python3.11/site-packages/weights"]
+    assert image_trees.differences(image, image_trees.of_mounts(docker_base, staged.mounts)) == []
     assert image_trees.differences(image, image_trees.of_image("envctl-test:plain")) == []
     site = "lib/python3.11/site-packages"
     assert {f"{site}/engine.py", f"{site}/__pycache__/engine.cpython-311.pyc", "bin/engine", "bin/python"} <= set(image)
     assert f"{site}/weights/__pycache__/old.cpython-311.pyc" not in image  # Python 2; nobody can compile it
 
 
-def test_modules_are_imported_from_bytecode_that_notices_a_changed_source(staged: Path, docker_base: str) -> None:
+def test_modules_are_imported_from_bytecode_that_notices_a_changed_source(staged: Staged, docker_base: str) -> None:
     from importlib.util import source_hash
 
-    source = staged / "lib/python3.11/site-packages/engine.py"
+    source = staged.environment.prefix / "lib/python3.11/site-packages/engine.py"
     compiled = source.parent / "__pycache__" / "engine.cpython-311.pyc"
     head = compiled.read_bytes()[:16]
     assert head[4:8] == b"\x03\0\0\0" and head[8:] == source_hash(source.read_bytes())
-    mount = f"{staged}:/opt/env:ro"
+    mount = f"{staged.environment.prefix}:/opt/env:ro"
     command = ["docker", "run", "--rm", "--network", "none", "--read-only", "-v", mount, docker_base]
     code = "import engine; print(engine.SAYS, engine.__cached__, engine.main.__code__.co_filename)"
     said = subprocess.run([*command, "/opt/env/bin/python", "-c", code], capture_output=True, text=True, check=True)
     site = "/opt/env/lib/python3.11/site-packages"
     assert said.stdout.split() == ["hello", f"{site}/__pycache__/engine.cpython-311.pyc", f"{site}/engine.py"]
+
+
+def test_what_is_mounted_is_checked_and_made_anew(
+    order: Order, staged: Staged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last test of `staged`: a file in the unpacked wheel is damaged."""
+    from envctl.workflow import cache
+
+    monkeypatch.setenv("ENVCTL_CACHE", str(staged.cache))
+    assert cache.verify("environments", say=[].append) == ([], 1, 0)
+    assert cache.verify("store/trees", say=[].append) == ([], len(order.lock.packages), 0)
+    damaged = Path(staged.mounts[1][0]) / "data.bin"
+    damaged.write_bytes(b"other")
+    for kind in ("environments", "store/trees"):
+        ((entry, why),) = cache.verify(kind, say=[].append)[0]
+        assert "weights/data.bin" in why and not entry.path.exists()
+    find_or_stage(order.lock, base_for_311(), Indexes(addresses={}), offline=True, say=[].append)
+    assert damaged.stat().st_size > 1 << 20

@@ -46,10 +46,15 @@ class Contents:
         What a wheel puts where is kept: a wheel that was looked into before is not opened again, unless it shares
         a path with one that it was not compared with yet.
         """
-        names = {package: self._names(package) for package in self.lock.packages}
+        names = self.names
         own = [entry.path for entry in self.skeleton if entry.kind != "folder"]
         if clashes := _clashes([*names.values(), own]):
             self._check_sharing(tuple(package for package in names if _has_one_of(clashes, names[package])))
+
+    @cached_property
+    def names(self) -> dict[LockedPackage, list[str]]:
+        """The paths of each wheel's files, and of all bytecode that may come of it."""
+        return {package: self._names(package) for package in self.lock.packages}
 
     def _check_sharing(self, packages: tuple[LockedPackage, ...]) -> None:
         """Raise `BadInput` unless these wheels have the same bytes for every path that they share; that they have, is
@@ -101,7 +106,6 @@ class Contents:
         return self.entries[package.sha256]
 
     def _names(self, package: LockedPackage) -> list[str]:
-        """The paths of a wheel's files, and of all bytecode that may come of it."""
         parts = [RULES, package.sha256, package.name, package.version, self.place.prefix, self.place.python]
         key = hashlib.sha256(compact_json(parts)).hexdigest()
         if note := read_note("names", key):

@@ -1,13 +1,15 @@
 """The environment of an image as a folder, file by file the same, to be mounted read-only where an image has it.
 
-Each wheel is unpacked once (store/trees); an environment is made of links to those files, so that it costs neither
-time nor space. Times are 0 as in images; owners are the caller.
+Each wheel is unpacked once (store/trees); an environment is made of links to those files, so that it costs no space. A
+large folder that one wheel alone has is not linked file by file (50 us each): it is left empty, and the wheel's own is
+mounted over it. Times are 0 as in images; owners are the caller.
 """
 
 from __future__ import annotations
 
 import os
 from base64 import urlsafe_b64encode
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -22,46 +24,78 @@ from envctl.oci.store import new_folder, place
 from envctl.oci.stream import Archives, unlike_record
 from envctl.oci.wheel import Packed, inflated
 
+LARGE = 50  # files in a folder for which a mount (1 ms) costs less than links
 
-def stage(contents: Contents, into: Path) -> None:
-    """Fill a new folder with the environment's files."""
+
+def stage(contents: Contents, into: Path) -> dict[str, str]:
+    """Fill a new folder with the environment's files; the folders that are left empty, each with the name of the tree
+    whose folder of that path is to be mounted over it."""
     contents.check()
     folders = {""}
-    for root in _trees(contents):
-        _link(root, into, folders)
+    trees = _trees(contents)
+    parts = _parts(contents, trees)
+    for root in trees.values():
+        _link(root, into, folders, parts)
     _write(with_folders(contents.skeleton), into, folders)
     into.chmod(FOLDER)
+    _as_old_as_an_image(into, folders)
+    return parts
+
+
+def _parts(contents: Contents, trees: dict[LockedPackage, Path]) -> dict[str, str]:
+    """The large folders in site-packages that one wheel alone fills: path below the prefix -> the tree's name."""
+    below = f"{contents.place.library}/"
+    counts = {package: _by_folder(names, below) for package, names in contents.names.items()}
+    owners = Counter(folder for each in counts.values() for folder in each)
+    return {
+        folder: trees[package].name
+        for package, each in counts.items()
+        for folder, files in each.items()
+        if files >= LARGE and owners[folder] == 1
+    }
+
+
+def _by_folder(names: list[str], below: str) -> Counter[str]:
+    """How many files are in each of the packages right below."""
+    inside = (name[len(below) :].partition("/") for name in names if name.startswith(below))
+    return Counter(f"{below}{folder}" for folder, slash, _ in inside if slash and not folder.endswith(".dist-info"))
+
+
+def _as_old_as_an_image(root: Path, folders: set[str]) -> None:
     for folder in sorted(folders, reverse=True):
-        os.utime(f"{into}/{folder}", (0, 0))
+        os.utime(f"{root}/{folder}", (0, 0))
 
 
-def _trees(contents: Contents) -> list[Path]:
+def _trees(contents: Contents) -> dict[LockedPackage, Path]:
     """The unpacked wheels; those that are not there are made, two at a time."""
     packages = contents.lock.packages
-    roots = [place("trees", Part(Group(packages=(package,)), contents).key) for package in packages]
-    missing = [(package, root) for package, root in zip(packages, roots, strict=True) if not root.is_dir()]
+    trees = {package: place("trees", Part(Group(packages=(package,)), contents).key) for package in packages}
+    missing = [package for package, root in trees.items() if not root.is_dir()]
     if missing:
         assert contents.bytecode  # the compiler works from here on
         with ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda each: _tree(each[0], each[1], contents), missing))
-    return roots
+            list(pool.map(lambda package: _tree(package, trees[package], contents), missing))
+    return trees
 
 
 def _tree(package: LockedPackage, root: Path, contents: Contents) -> None:
     """Unpack a wheel."""
     entries = contents.of((package,), last=False)
+    folders = {""}
     with new_folder(root) as partial:
-        _write(with_folders(entries), partial, {""})
+        _write(with_folders(entries), partial, folders)
+        _as_old_as_an_image(partial, folders)
 
 
-def _link(root: Path, into: Path, folders: set[str], below: str = "") -> None:
+def _link(root: Path, into: Path, folders: set[str], parts: dict[str, str], below: str = "") -> None:
     """Link a tree's files; a path that another wheel brought, with equal bytes, is there already."""
     with os.scandir(f"{root}/{below}") as found:
         for each in found:
             path = f"{below}{each.name}"
             if each.is_dir(follow_symlinks=False):
                 _folder(path, FOLDER, into, folders)
-                _link(root, into, folders, f"{path}/")
+                if path not in parts:
+                    _link(root, into, folders, parts, f"{path}/")
                 continue
             try:
                 os.link(each.path, f"{into}/{path}", follow_symlinks=False)

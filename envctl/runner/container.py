@@ -41,8 +41,11 @@ def check_readable(job: Job) -> None:
 
 
 def environment_mounts(environment: Environment) -> list[tuple[str, str]]:
-    """The staged folder where the image would have it; nothing where the image itself is there."""
-    return [] if environment.image else [(str(environment.prefix), PREFIX)]
+    """The staged folder and its parts where the image would have them; nothing where the image itself is there."""
+    if environment.image:
+        return []
+    parts = [(str(part), f"{PREFIX}/{path}") for path, part in environment.parts.items()]
+    return [(str(environment.prefix), PREFIX), *parts]
 
 
 def mounts(job: Job, environment: Environment) -> list[tuple[str, str]]:

@@ -11,10 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from envctl import lock
+from envctl.environment import trees_of
 from envctl.errors import BadInput
 from envctl.index import uv
+from envctl.oci.store import place
 from envctl.tree import sha256_of
 
+RECORDS = "lib/python*/site-packages/*.dist-info/RECORD"
 BY_CONTENT = re.compile(r"(?:sha256[-:_])?([0-9a-f]{64})(\.whl|\.tar|\.gz|\.deb|\.blob)?")
 
 
@@ -35,7 +38,10 @@ def why_corrupt(kind: str, path: Path) -> str | None:
 
 
 def _environment(folder: Path) -> str | None:
-    """Every file that the wheels brought, by their RECORD; and the distributions that the lock names."""
+    """Every file that the wheels brought, by their RECORD; and the distributions that the lock names.
+
+    What is mounted into a container's environment is part of it; a tree that it was linked from is checked by itself.
+    """
     try:
         text = (folder / "lock.json").read_text(encoding="utf-8")
         if _of_another_envctl(text):
@@ -43,16 +49,24 @@ def _environment(folder: Path) -> str | None:
         kept = lock.parse(text)
     except (OSError, UnicodeDecodeError, BadInput) as error:
         return f"lock.json: {getattr(error, 'what', error)}"
-    records = {_name(path.parent): path for path in folder.glob("venv/lib/python*/site-packages/*.dist-info/RECORD")}
+    root = folder / "prefix" if (folder / "prefix").is_dir() else folder / "venv"
+    records = {_name(path.parent): path for path in root.glob(RECORDS)}
     wanted = {(package.name, package.version) for package in kept.packages}
     if missing := sorted(wanted - set(records)):
         return f"{' '.join(missing[0])} is not there"
+    parts = {str(root / path): place("trees", tree) / path for path, tree in trees_of(folder).items()}
     for (name, _), record in records.items():
-        if changed := _changed(record):
-            # the file may be uv's own, linked here: it would come back
-            uv(["cache", "clean", name], cwd=folder)
+        if changed := _changed(record, parts):
+            if root.name == "venv":  # the file may be uv's own, linked here: it would come back
+                uv(["cache", "clean", name], cwd=folder)
             return f"{changed} of {name} is not as it was installed"
     return ""
+
+
+def _tree(folder: Path) -> str:
+    """A wheel unpacked: every file that its RECORD names."""
+    changed = [found for record in folder.glob(RECORDS) if (found := _changed(record, {}))]
+    return f"{changed[0]} is not as it was unpacked" if changed else ""
 
 
 def _name(info: Path) -> tuple[str, str]:
@@ -66,15 +80,20 @@ def _name(info: Path) -> tuple[str, str]:
         return canonicalize_name(name), version
 
 
-def _changed(record: Path) -> str:
-    """The first file of a distribution that is missing or has another hash than its RECORD says."""
+def _changed(record: Path, parts: dict[str, Path]) -> str:
+    """The first file of a distribution that is missing or has another hash than its RECORD says; `parts` are folders
+    whose files lie elsewhere."""
     site = record.parent.parent
     with record.open(encoding="utf-8", newline="") as stream:
         for name, hashed, *_ in csv.reader(stream):
             algorithm, _, value = hashed.partition("=")
-            if algorithm == "sha256" and _sha256(site / name) != value:
+            if algorithm == "sha256" and _sha256(_really(site / name, parts)) != value:
                 return name
     return ""
+
+
+def _really(path: Path, parts: dict[str, Path]) -> Path:
+    return next((part / path.relative_to(each) for each, part in parts.items() if path.is_relative_to(each)), path)
 
 
 def _sha256(path: Path) -> str:
@@ -114,6 +133,7 @@ def _json(path: Path) -> str:
 
 KINDS: dict[str, Callable[[Path], str | None]] = {
     "environments": _environment,
+    "store/trees": _tree,
     "locks": _lock,
     "metadata": _json,  # a size is JSON too
     "debian": _json,
