@@ -108,7 +108,8 @@ def from_other_files(order: Order, folder: Path) -> tuple[list[str], list[str], 
 def with_the_base_in_a_container(order: Order, folder: Path) -> tuple[list[str], list[str], dict[str, str]]:
     """Where the kernel gives no namespaces: an `unshare` that fails stands for it."""
     (folder / "bin").mkdir()
-    (folder / "bin" / "unshare").write_text("#!/bin/sh\necho 'unshare failed: Operation not permitted' >&2\nexit 1\n")
+    words = "unshare: unshare failed: Operation not permitted"
+    (folder / "bin" / "unshare").write_text(f"#!/bin/sh\necho '{words}' >&2\nexit 1\n")
     (folder / "bin" / "unshare").chmod(0o755)
     return order.arguments, [], {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
 

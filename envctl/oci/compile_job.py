@@ -60,7 +60,7 @@ class CompileJob:
         self.made: dict[str, list[str]] = {plan.key: [""] * len(plan.parts(to)) for plan in plans}
         self.done: dict[str, Future[None]] = {plan.key: Future() for plan in plans}
         self.process: subprocess.Popen[str] | None = None
-        self.forbidden = rootfs.why_not()
+        self.forbidden = ""  # what the kernel says that keeps the unpacked base's program from running
         with disk_errors(self.store):
             self.store.mkdir(parents=True, exist_ok=True)
             self.folder = tempfile.TemporaryDirectory(prefix=".partial-", dir=self.store)
@@ -69,8 +69,10 @@ class CompileJob:
         python = f"{base.home}/python{to.python}"
         self.command = [python, "-s", "-S", "/mnt/bytecode.py", "/mnt/job.json", str(len(os.sched_getaffinity(0)))]
         self.errors: IO[str] = (self.job / "errors").open("w+", encoding="utf-8")
-        if self.forbidden is None:  # here and not in the thread: the program ends with the one that started it
+        try:  # here and not in the thread: the program ends with the one that started it
             self.process = rootfs.start(rootfs.unpacked(base), self.job, self.command, self.errors)
+        except FileNotFoundError as error:
+            self.forbidden = str(error)
         self.thread = Thread(target=self._work, daemon=True)
         self.thread.start()
 
@@ -106,18 +108,22 @@ class CompileJob:
                     future.set_exception(error)
 
     def _run(self) -> None:
-        if self.process:
-            for line in self.process.stdout or ():
-                self._keep(Path(line.strip()).name)
-            code = self.process.wait()
-            self.errors.seek(0)
-            words = self.errors.read()
-        else:
-            code, words = in_container(self.job, self.base, self.command, self.forbidden or "")
+        code, words = self._followed(self.process) if self.process else (1, "")
+        self.forbidden = self.forbidden or (rootfs.refusal(words) if code else "")
+        if self.forbidden:
+            code, words = in_container(self.job, self.base, self.command, self.forbidden)
             for path in sorted(self.job.glob("*.zip")) if code == 0 else ():
                 self._keep(path.name)
         if code or any(self.missing.values()):
             raise _failed(words)
+
+    def _followed(self, process: subprocess.Popen[str]) -> tuple[int, str]:
+        """Keep each part as soon as it is written; the exit code, and what was said, in the end."""
+        for line in process.stdout or ():
+            self._keep(Path(line.strip()).name)
+        code = process.wait()
+        self.errors.seek(0)
+        return code, self.errors.read()
 
     def _keep(self, name: str) -> None:
         """A part was written: `KEY.NUMBER.zip`. With the last one of a wheel, its bytecode is there."""

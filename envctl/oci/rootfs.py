@@ -18,6 +18,7 @@ from envctl.oci.survey import TarStream, members
 
 WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"
 MOST_LINKS = 40
+STARTING = ("unshare: ", "mount: ", "chroot: ")
 
 
 def unpacked(base: BaseImage) -> Path:
@@ -31,12 +32,6 @@ def unpacked(base: BaseImage) -> Path:
     return folder
 
 
-def why_not() -> str | None:
-    """Why a program of a base cannot be run here without a daemon; None when it can."""
-    done = subprocess.run([*_namespaces(), "true"], capture_output=True, text=True, check=False)
-    return (done.stderr.strip().splitlines() or ["unshare failed"])[-1] if done.returncode else None
-
-
 def start(root: Path, job: Path, command: list[str], errors: IO[str]) -> subprocess.Popen[str]:
     """Run a program of the base with its folder as root: no network, the folder `job` at /mnt, nothing else to see."""
     script = 'mount --bind "$1" "$2/mnt" && root=$2 && shift 2 && exec chroot "$root" "$@"'
@@ -48,6 +43,12 @@ def start(root: Path, job: Path, command: list[str], errors: IO[str]) -> subproc
         text=True,
         preexec_fn=die_with_parent,  # noqa: PLW1509  # two system calls, and no lock of Python's
     )
+
+
+def refusal(words: str) -> str:
+    """What kept a program of the base from being started, of all that was written to `errors`; "" when nothing did."""
+    lines = [line for line in words.splitlines() if line.startswith(STARTING)]
+    return lines[-1] if lines else ""
 
 
 def _namespaces() -> list[str]:
