@@ -199,6 +199,8 @@ def test_a_convolution_that_the_search_has_no_plan_for_is_left_to_cudnn(adapter:
     feed = {"image": np.ones((1, 1, 8, 8), np.float32)}
     session = adapter.Session(Unplanned(real, FAILED), {}, lambda: real)
     assert np.array_equal(session.run(feed)[0], real.run(None, feed)[0]) and session.unsearched
+    lane = adapter.Session(Unplanned(real, FAILED), {}, lambda: real).lanes(feed, 2)[0]  # a batch not seen before
+    assert np.array_equal(lane()[0], real.run(None, feed)[0])
     for other in (adapter.Session(Unplanned(real, "out of memory"), {}, lambda: real),
                   adapter.Session(Unplanned(real, FAILED), {})):  # fmt: skip
         with pytest.raises(RuntimeError):

@@ -245,7 +245,10 @@ class Session:
         return functools.partial(self.session.run, None, feed)
 
     def lanes(self, feed, count):
-        """One session takes several callers: its threads are shared."""
+        """One session takes several callers: its threads are shared. A larger batch may be the first one that the
+        search for convolutions fails at."""
+        if self.again:
+            self.answers(feed)
         return [self.prepared(feed) for _ in range(count)]
 
     def read_back(self):
