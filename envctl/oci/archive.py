@@ -6,7 +6,7 @@ already from there, so that the archive may lack it; the other store takes an OC
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
 from envctl.oci.blobs import INDEX, Packed, packed_of
@@ -34,10 +34,23 @@ def docker_archive(
     yield END
 
 
-def oci_archive(image: Image, names: list[str], skipped: frozenset[str] = frozenset()) -> Iterator[bytes]:
-    """The OCI layout of an image as a tar, without the blobs whose digests are skipped."""
-    for path, size, chunks in layout_files(packed_of(image), names):
-        if path.rpartition("/")[2] not in skipped:
+def oci_archive(image: Image, names: list[str]) -> Iterator[bytes]:
+    """The OCI layout of an image as a tar."""
+    return growing_archive(image.layers, lambda: image, names)
+
+
+def growing_archive(
+    layers: Iterable[Layer], finish: Callable[[], Image], names: list[str], skipped: frozenset[str] = frozenset()
+) -> Iterator[bytes]:
+    """The same, without the blobs whose digests are skipped, of an image that is being made: each layer is there as
+    soon as it is known, and `finish` is called after the last."""
+    done = set(skipped)
+    for layer in layers:
+        if layer.blob.digest not in done:
+            done.add(layer.blob.digest)
+            yield from _file(blob_path(layer.blob.digest), layer.blob.size, layer.chunks())
+    for path, size, chunks in layout_files(packed_of(finish()), names):
+        if f"sha256:{path.rpartition('/')[2]}" not in done:
             yield from _file(path, size, chunks())
     yield END
 

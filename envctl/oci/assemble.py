@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 from envctl.lock import Lock
 from envctl.oci import PREFIX, RULES
 from envctl.oci.base_image import BaseImage
-from envctl.oci.content import Image, compact_json
+from envctl.oci.content import Image, Layer, compact_json
 from envctl.oci.contents import Contents
 from envctl.oci.install import Place
 from envctl.oci.layer import Group, Part, groups
@@ -85,21 +85,34 @@ class Draft:
         self.contents.close()
 
     def measure(self) -> None:
-        """Have every part measured, two at a time: inflating and hashing leave Python's lock alone."""
-        wanted = [part for part in self.parts if part.measured is None]
-        if wanted:
-            from concurrent.futures import ThreadPoolExecutor
+        """Have every part measured."""
+        if wanted := sum(part.measured is None for part in self.parts):
+            self.say(f"assembling {wanted} layers")
+            for _ in self.layers():
+                pass
 
-            self.say(f"assembling {len(wanted)} layers")
-            with ThreadPoolExecutor(2) as pool:
-                for _ in pool.map(_measured, wanted):
-                    pass
+    def layers(self) -> Iterator[Layer]:
+        """The layers in their order, each as soon as it is measured, two at a time: inflating and hashing leave
+        Python's lock alone."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        yield from self.recipe.base.layers
+        pool = ThreadPoolExecutor(2)
+        try:
+            yield from pool.map(_measured, self.parts)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
     def image(self) -> Image:
         """The image; its parts must be measured. What they come to is kept."""
         layers = tuple(part.layer() for part in self.parts)
         self._remember()
         return Image(config=compact_json(_config(self)), layers=(*self.recipe.base.layers, *layers))
+
+    def finished(self) -> Image:
+        """The image; what is not measured yet is."""
+        self.measure()
+        return self.image()
 
     def _remember(self) -> None:
         if read_note("images", self.recipe.key) is None:
@@ -114,16 +127,16 @@ class Draft:
             write_note("images", self.recipe.key, {"layers": layers})
 
 
-def _measured(part: Part) -> None:
-    for _ in part.tar():
+def _measured(part: Part) -> Layer:
+    for _ in part.tar() if part.measured is None else ():
         pass
+    return part.layer()
 
 
 def assemble(recipe: Recipe, bring: Callable[[], dict[str, Path]], say: Callable[[str], None]) -> Image:
     """The image of a recipe. `bring` is called for the wheels only when their bytes are needed."""
     with closing(Draft(recipe, bring, say)) as draft:
-        draft.measure()
-        return draft.image()
+        return draft.finished()
 
 
 def known(recipe: Recipe) -> Image | None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
 from envctl.errors import HostLacks, Reason
 from envctl.oci import daemon
-from envctl.oci.archive import Item, docker_archive, oci_archive
+from envctl.oci.archive import Item, docker_archive, growing_archive, oci_archive
 from envctl.oci.assemble import Draft
-from envctl.oci.content import Image
+from envctl.oci.content import Image, Layer
 from envctl.oci.store import read_note, write_note
 from envctl.oci.threads import ahead
 
@@ -29,10 +29,10 @@ class Loaded:
 
 def load(draft: Draft, names: list[str], say: Callable[[str], None]) -> Loaded:
     """Have the daemon hold the image under these names. Layers that were never made are measured on their way."""
-    if daemon.has_containerd_store():
-        return _into_containerd(draft, names, say)
     if all(part.measured for part in draft.parts) and (done := _there_already(draft.image(), names)):
         return done
+    if daemon.has_containerd_store():
+        return _into_containerd(draft.layers(), draft.finished, names, say, draft.recipe.base.image)
     items: list[Item] = [*draft.recipe.base.layers, *draft.parts]
     known = [layer.diff_id for layer in draft.recipe.base.layers]
     for part in draft.parts:
@@ -47,7 +47,7 @@ def load_image(image: Image, names: list[str], say: Callable[[str], None]) -> Lo
     if done := _there_already(image, names):
         return done
     if daemon.has_containerd_store():
-        return _send_containerd(image, names, say)
+        return _into_containerd(image.layers, lambda: image, names, say)
     known = [layer.diff_id for layer in image.layers]
     return _into_classic(list(image.layers), known, lambda: image, names, say)
 
@@ -90,33 +90,36 @@ def _send_classic(
     return Loaded(image=image, identifier=identifier, sent=len(items) - present)
 
 
-def _into_containerd(draft: Draft, names: list[str], say: Callable[[str], None]) -> Loaded:
-    """The containerd store wants an OCI layout, and takes one without the blobs that its content store has."""
-    draft.measure()
-    image = draft.image()
-    return _there_already(image, names) or _send_containerd(image, names, say)
-
-
-def _send_containerd(image: Image, names: list[str], say: Callable[[str], None]) -> Loaded:
+def _into_containerd(
+    layers: Iterable[Layer],
+    finish: Callable[[], Image],
+    names: list[str],
+    say: Callable[[str], None],
+    base: Image | None = None,
+) -> Loaded:
+    """The containerd store wants an OCI layout, and takes one without the blobs that its content store has: the base's
+    where the base is there, and those that it was sent before. Layers are sent while those after them are made."""
     key = str(daemon.get("/info")["ID"]).replace(":", "").lower()
-    blobs = {layer.blob.digest.removeprefix("sha256:") for layer in image.layers}
-    sent_before = frozenset((read_note("daemons", key) or {}).get("blobs", [])) & blobs
-    skipped = sent_before
+    before = frozenset((read_note("daemons", key) or {}).get("blobs", []))
+    if base and daemon.image(base.digest):
+        before |= {layer.blob.digest for layer in base.layers}
+    skipped = before
+    say("loading into Docker, without the layers that it has" if before else "loading into Docker")
     try:
-        say(f"loading into Docker: {len(blobs) - len(skipped)} of {len(blobs)} layers")
-        post(oci_archive(image, [], skipped))
+        post(growing_archive(layers, finish, [], skipped))
     except HostLacks as error:
         if not skipped or not _is_absent(error):
             raise
         say("a layer is not there after all: sending the whole image")
         skipped = frozenset()
-        post(oci_archive(image, []))
-    write_note("daemons", key, {"blobs": sorted(blobs | sent_before)})
+        post(oci_archive(finish(), []))
+    image = finish()
+    blobs = {layer.blob.digest for layer in image.layers}
+    write_note("daemons", key, {"blobs": sorted(blobs | before)})
     if _there_already(image, names) is None:  # an archive's names are taken as they stand there, without their registry
-        raise HostLacks(
-            "Docker loaded something else than was sent", because=[Reason(text=f"it has no {image.digest}")]
-        )
-    return Loaded(image=image, identifier=image.digest, sent=len(blobs) - len(skipped))
+        because = [Reason(text=f"it has no {image.digest}")]
+        raise HostLacks("Docker loaded something else than was sent", because=because)
+    return Loaded(image=image, identifier=image.digest, sent=len(blobs - skipped))
 
 
 def _is_absent(error: HostLacks) -> bool:
