@@ -42,9 +42,9 @@ from installed import compile_envctl  # noqa: E402
 
 from envctl import environment, image, lock  # noqa: E402
 from envctl.aliases import Indexes  # noqa: E402
-from envctl.index import LockedPackage  # noqa: E402
 from envctl.lock import Lock  # noqa: E402
 from envctl.oci import store, wheels  # noqa: E402
+from envctl.package import LockedPackage  # noqa: E402
 from envctl.runner.container import environment_mounts  # noqa: E402
 from envctl.tree import sha256_of  # noqa: E402
 from tests import building, wheelhouse  # noqa: E402
@@ -226,15 +226,16 @@ def measure(bench: Bench) -> None:
     print(f"f  peak memory {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10} MiB (largest child of all)")
     pair("a  python -c pass / unchanged lock", rounds * 3, bench.ours, lambda: run([sys.executable, "-c", "pass"]))
     imports(bench)
-    for name, install in (("uv", UV), ("pip", PIP)):
-        pair(
-            f"b  one wheel changed / BuildKit + {name}",
-            rounds,
-            bench.ours,
-            lambda i=install: bench.theirs(i),
-            bench.change,
-        )  # type: ignore[misc]
+    one_changed(bench)
     ready_to_run(bench)
+
+
+def one_changed(bench: Bench) -> None:
+    """Row b."""
+    bench.ours()
+    for name, install in (("uv", UV), ("pip", PIP)):
+        theirs = partial(bench.theirs, install)
+        pair(f"b  one wheel changed / BuildKit + {name}", bench.rounds, bench.ours, theirs, bench.change)
 
 
 def measure_containerd(bench: Bench) -> None:
@@ -287,11 +288,14 @@ def stage(path: Path, module: str) -> None:
     run([DOCKER, *command, "/opt/env/bin/python", "-c", f"import {module}"])
 
 
+ROWS = {"b": one_changed, "c": ready_to_run}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("set", nargs="?", choices=sorted(SETS), default="small")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", choices=("c",), help="that row alone")
+    parser.add_argument("--only", choices=sorted(ROWS), help="that row alone")
     parser.add_argument("--containerd", action="store_true", help="row d, in a daemon of its own")
     parser.add_argument("--stage", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--import", dest="module", help=argparse.SUPPRESS)
@@ -304,7 +308,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="envctl-bench-") as folder:
         bench = Bench(given.set, Path(folder), given.rounds)
         try:
-            (measure_containerd if given.containerd else ready_to_run if given.only else measure)(bench)
+            (measure_containerd if given.containerd else ROWS.get(given.only, measure))(bench)
         finally:
             os.environ.pop("DOCKER_HOST", None)
             bench.forget_images()

@@ -6,13 +6,9 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from envctl.errors import BadInput, HostLacks, Reason
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 DEFAULT = "pypi"
 
@@ -67,6 +63,11 @@ def read_indexes(options: list[str]) -> Indexes:
 
 
 def _configured(path: Path) -> dict[str, str]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+
     do = ['write: [index] and, below it, alias = "address" lines']
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8")).get("index", {})
@@ -75,3 +76,10 @@ def _configured(path: Path) -> dict[str, str]:
     if not isinstance(found, dict) or not all(isinstance(address, str) for address in found.values()):
         raise BadInput(f"{path}: [index] must hold addresses in quotes", do=do)
     return found
+
+
+def is_folder_of_wheels(address: str | None) -> bool:
+    """Whether an address is a plain folder, and not a mirror with an index of its own."""
+    if not (address and address.startswith("file:")):
+        return False
+    return not Path(unquote(urlsplit(address).path), "index.html").exists()

@@ -19,10 +19,13 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from envctl.errors import HostLacks, Reason
-from envctl.spec import Base
 from envctl.tree import cache_root, canonical_json, write_whole
+
+if TYPE_CHECKING:
+    from envctl.spec import Base
 
 ALIAS = "debian"  # of the mirror, beside the aliases of Python indexes; mmdebstrap has its own default
 VARIANT = "minbase"

@@ -12,13 +12,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from envctl.aliases import Indexes, ways_out
+from envctl.child import die_with_parent
 from envctl.errors import BadInput, HostLacks, Reason
-from envctl.index import LockedPackage, die_with_parent, links
+from envctl.package import LockedPackage
 from envctl.tree import disk_errors, sha256_of
 
 AT_ONCE = 4
@@ -39,6 +39,10 @@ def fetch(
 
     `scratch` is a folder on the disk where they will stay. Those that came before another one failed are kept.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from envctl.index import links
+
     say(f"asking the index where {len(packages)} wheels are")
     found = links(packages, python, platform, indexes, offline)
     running: set[subprocess.Popen[str]] = set()

@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING
 
 from envctl.aliases import Indexes
 from envctl.errors import HostLacks, Reason
-from envctl.index import LockedPackage, install, install_files, uv, uv_error
+from envctl.install import install, install_files
 from envctl.lock import Lock
+from envctl.package import LockedPackage
+from envctl.run_uv import uv, uv_error
 from envctl.tree import cache_root, canonical_json, disk_errors, touch
 
 if TYPE_CHECKING:

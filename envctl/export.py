@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from envctl.aliases import Indexes, ways_out
 from envctl.errors import HostLacks
-from envctl.index import LockedPackage
 from envctl.lock import Lock
+from envctl.package import LockedPackage
 from envctl.upstream.simple import Simple
 
 AT_ONCE = 8

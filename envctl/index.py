@@ -1,74 +1,28 @@
-"""Packages from indexes, locked and installed. The only module on the network, and it goes there through uv alone."""
+"""Requirements -> the exact wheels that indexes have for them, through uv alone."""
 
 from __future__ import annotations
 
-import ctypes
 import json
-import os
-import re
-import signal
-import subprocess
 import sys
 import tempfile
-import threading
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
-from envctl.aliases import DEFAULT, Indexes, ways_out
-from envctl.errors import HostLacks, NoStack, Reason
+from envctl.aliases import DEFAULT, Indexes, is_folder_of_wheels, ways_out
+from envctl.errors import HostLacks, Reason
+from envctl.package import LockedPackage
 from envctl.recipe import Packages
+from envctl.run_uv import OWN_INDEXES, uv, uv_error
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-# a person's settings that would choose other versions than the lock's own words say
-NOT_FOR_LOCKS = frozenset({
-    "VIRTUAL_ENV", "UV_EXCLUDE_NEWER", "UV_RESOLUTION", "UV_PRERELEASE", "UV_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE",
-    "UV_INDEX_STRATEGY", "UV_FORK_STRATEGY", "UV_NO_BINARY", "UV_TORCH_BACKEND", "UV_BUILD_CONSTRAINT",
-})  # fmt: skip
-# indexes of a person's own; they do not count where the default alias has an address
-OWN_INDEXES = frozenset({
-    "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX",
-})  # fmt: skip
-LACKING = (
-    "was not found in the package registry",
-    "failed to read `--find-links`",
-    "distribution not found at",
-    "404 not found",
-)
-# the package that uv found nowhere, or in no version that was asked for
-LACKED = re.compile(r"(?:there (?:is|are) no versions? of (?P<there>[\w.-]+)|(?P<found>[\w.-]+) was not found in the)")
-UNREACHABLE = (
-    "dns error",
-    "error sending request",
-    "connection refused",
-    "failed to fetch",
-    "timed out",
-    "tls",
-)
-
 if TYPE_CHECKING:
     from packaging.tags import Tag
-
-
-FINDING = threading.Lock()  # find_uv_bin asks sysconfig, which several threads cannot fill at once
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LockedPackage:
-    """One wheel: what it is, its file name, size in bytes and hash, and the alias of the index that serves it."""
-
-    name: str
-    version: str
-    file: str
-    size: int
-    sha256: str
-    index: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,33 +51,6 @@ class Question:
     platform: str
     exclude_newer: str = ""
     keep: tuple[LockedPackage, ...] = ()
-
-
-def uv(arguments: list[str], cwd: Path, without: frozenset[str] = frozenset()) -> subprocess.CompletedProcess[str]:
-    """Run uv to its end, `without` some variables. It ends with us: Ctrl-C reaches it too, as it shares the terminal's
-    process group."""
-    from uv import find_uv_bin
-
-    environment = {key: value for key, value in os.environ.items() if key not in NOT_FOR_LOCKS | without}
-    # the lock says which interpreter and files; nothing may be fetched that it does not name
-    environment |= {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
-    with FINDING:
-        program = find_uv_bin()
-    return subprocess.run(
-        [program, *arguments],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=die_with_parent,
-    )
-
-
-def die_with_parent() -> None:
-    """Have the kernel end this process with the one that started it (prctl's PR_SET_PDEATHSIG, Linux)."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def resolve(question: Question, indexes: Indexes, offline: bool) -> list[Wheel]:
@@ -158,7 +85,7 @@ def _compiled(
 def _first(indexes: Indexes) -> list[str]:
     """The default alias's address once more, before any index that uv.toml names: a default one is asked last."""
     address = indexes.addresses.get(DEFAULT)
-    return ["--index", address] if address and not _is_folder_of_wheels(address) else []
+    return ["--index", address] if address and not is_folder_of_wheels(address) else []
 
 
 def preferences(question: Question) -> str:
@@ -187,11 +114,11 @@ def _project(question: Question, indexes: Indexes) -> str:
         served = [name for name, own in packages.index.items() if own == alias]
         address = indexes.address(alias, " and ".join(served))
         lines += ["[[tool.uv.index]]", f'name = "{alias}"', f'url = "{address}"', "explicit = true"]
-        lines += ['format = "flat"'] if _is_folder_of_wheels(address) else []
+        lines += ['format = "flat"'] if is_folder_of_wheels(address) else []
     if DEFAULT in indexes.addresses:
         address = indexes.addresses[DEFAULT]
         lines += ["[[tool.uv.index]]", f'name = "{DEFAULT}"', f'url = "{address}"', "default = true"]
-        lines += ['format = "flat"'] if _is_folder_of_wheels(address) else []
+        lines += ['format = "flat"'] if is_folder_of_wheels(address) else []
     return "\n".join(lines) + "\n"
 
 
@@ -254,106 +181,3 @@ def _chosen(table: dict[str, Any], packages: Packages, ranks: dict[Tag, int], fo
         url=wheel.get("url") or (folder / wheel["path"]).resolve().as_uri(),
         size=wheel.get("size"),
     )
-
-
-def install(python: Path, locked: list[LockedPackage], indexes: Indexes, folder: Path, offline: bool) -> None:
-    """Install exactly the locked wheels into the environment of `python`, every one checked against its hash."""
-    for alias in sorted({package.index for package in locked}):
-        own = [package for package in locked if package.index == alias]
-        requirements = folder / f"requirements-{alias}.txt"
-        address = indexes.address(alias, own[0].name)
-        requirements.write_text(_from_folder(own, address) or export(own), encoding="utf-8")
-        arguments = [*_index_options(address), *(["--offline"] if offline else [])]
-        done = _pip_install(python, requirements, arguments, folder)
-        if done.returncode:
-            served = Packages(requirements=(), index={package.name: alias for package in own})
-            raise uv_error("install", done, indexes, served)
-
-
-def install_files(python: Path, locked: list[LockedPackage], wheels: list[Path], folder: Path) -> None:
-    """Install locked wheels, each alone in one of the folders, and checked against its hash; no network."""
-    requirements = folder / "requirements-kept.txt"
-    requirements.write_text(export(locked), encoding="utf-8")
-    arguments = ["--no-index", "--offline", *(part for each in wheels for part in ("--find-links", str(each)))]
-    done = _pip_install(python, requirements, arguments, folder, OWN_INDEXES)
-    if done.returncode:
-        raise uv_error("install", done, Indexes(addresses={}))
-
-
-def _pip_install(
-    python: Path, requirements: Path, more: list[str], folder: Path, without: frozenset[str] = frozenset()
-) -> subprocess.CompletedProcess[str]:
-    arguments = ["pip", "install", "--quiet", "--python", str(python), "--require-hashes", "--no-deps"]
-    arguments += ["--only-binary", ":all:", "--compile-bytecode", "-r", str(requirements)]
-    return uv([*arguments, *more], folder, without)
-
-
-def _is_folder_of_wheels(address: str | None) -> bool:
-    """Whether an address is a plain folder, and not a mirror with an index of its own."""
-    if not (address and address.startswith("file:")):
-        return False
-    return not Path(unquote(urlsplit(address).path), "index.html").exists()
-
-
-def _from_folder(locked: list[LockedPackage], address: str | None) -> str:
-    """The locked files themselves as requirements, where they lie in a folder: uv knows no hashes there before it has
-    chosen, and would choose the best wheel for this host."""
-    if not (address and _is_folder_of_wheels(address)):
-        return ""
-    folder = address.rstrip("/")
-    return "".join(f"{p.name} @ {folder}/{quote(p.file)} --hash=sha256:{p.sha256}\n" for p in locked)
-
-
-def _index_options(address: str | None) -> list[str]:
-    if address and _is_folder_of_wheels(address):
-        return ["--no-index"]
-    # named twice: as the first index too, or one of the user's own (UV_EXTRA_INDEX_URL) would be asked before it
-    return ["--index", address, "--default-index", address] if address else []
-
-
-def export(locked: list[LockedPackage]) -> str:
-    """Hash-pinned requirements, as pip and uv read them."""
-    return "".join(f"{p.name}=={p.version} --hash=sha256:{p.sha256}\n" for p in locked)
-
-
-CARRY = "or carry it over from a machine with network: envctl bundle there, envctl unbundle here"
-NOTHING = Packages(requirements=(), index={})
-
-
-def uv_error(
-    step: str, done: subprocess.CompletedProcess[str], indexes: Indexes, packages: Packages = NOTHING
-) -> Exception:
-    """uv's failure as one of ours: no solution (3), or an index that gave no answer or not the locked file (4)."""
-    lines = [line.strip(" ×├╰─▶│") for line in done.stderr.splitlines() if line.strip()]
-    because = [Reason(text=line, source="uv") for line in lines[:8]]
-    text = done.stderr.lower()
-    alias = _guilty(text, indexes, packages)
-    if "no space left" in text:
-        do = ["free some space, or choose another cache folder (ENVCTL_CACHE, UV_CACHE_DIR)"]
-        return HostLacks(f"could not {step} the packages: no space left", because=because, do=do)
-    if "network was disabled" in text:
-        do = ["leave --offline out once: what was fetched is kept", CARRY]
-        return HostLacks(f"could not {step} the packages without network", because=because, do=do)
-    lacks = [*LACKING, *(f"there is no version of {requirement}" for requirement in packages.requirements)]
-    if any(mark in text for mark in lacks):
-        what = f"could not {step} the packages: the index ({alias}) does not have them"
-        return HostLacks(what, because=because, do=ways_out(alias))
-    if any(mark in text for mark in UNREACHABLE):
-        do = ["check network, proxy and certificate settings", *ways_out(alias)]
-        return HostLacks(f"could not {step} the packages: the index ({alias}) gave no answer", because=because, do=do)
-    if step == "lock" and "no solution found" in text:
-        do = ["pin one of the versions that exclude each other: --pin NAME=VERSION, or for example --cudnn 9.3"]
-        return NoStack("the Python packages of this stack cannot stand together", because=because, do=do)
-    return HostLacks(f"could not {step} the packages", because=because)
-
-
-def _guilty(text: str, indexes: Indexes, packages: Packages) -> str:
-    """The alias of the index that uv complains of: by its address, else by a package it serves, else the default."""
-    for alias, address in indexes.addresses.items():
-        parts = urlsplit(address)
-        if (parts.netloc.rpartition("@")[2] or unquote(parts.path)).lower() in text:
-            return alias
-    if lacked := LACKED.search(text):
-        return packages.index.get(lacked["there"] or lacked["found"], DEFAULT)
-    named = [alias for name, alias in packages.index.items() if re.search(rf"\b{re.escape(name)}\b", text)]
-    return named[0] if named else DEFAULT

@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envctl.aliases import Indexes
 from envctl.errors import BadInput, HostLacks, Reason
-from envctl.index import LockedPackage, Question, resolve
+from envctl.package import LockedPackage
 from envctl.tree import cache_root, canonical_json, touch, write_whole
 
 if TYPE_CHECKING:
+    from envctl.aliases import Indexes
+    from envctl.index import Question
     from envctl.solver import Stack
     from envctl.spec import ImageSpec
 
@@ -167,6 +168,8 @@ def kept_path(question: Question) -> Path:
 
 def question_for(stack: Stack, spec: ImageSpec, platform: str, aliases: Collection[str] = ()) -> Question:
     """What the index is asked for a stack, where these aliases have addresses."""
+    from envctl.index import Question
+
     constraints = tuple(name + ",".join(specs) for name, specs in sorted(stack.constraints.items()))
     packages = spec.packages(stack).served_by(aliases)
     return Question(packages=packages, constraints=constraints, python=stack.version("python"), platform=platform)
@@ -174,6 +177,7 @@ def question_for(stack: Stack, spec: ImageSpec, platform: str, aliases: Collecti
 
 def make(question: Question, indexes: Indexes, *, offline: bool, say: Callable[[str], None]) -> Lock:
     """The index's answer to a question."""
+    from envctl.index import resolve
     from envctl.upstream.sizes import with_sizes
 
     wheels = resolve(question, indexes, offline)

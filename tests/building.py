@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from envctl.index import LockedPackage
 from envctl.lock import Lock
+from envctl.package import LockedPackage
 from tests import odd_wheels, wheelhouse
 from tests.conftest import CACHE, ROOT, Ran
 

@@ -8,9 +8,9 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from envctl.index import LockedPackage
 from envctl.lock import Lock
 from envctl.oci.content import LAYER_TAR, Chunks, Descriptor, Image, Layer, compact_json, digest_of
+from envctl.package import LockedPackage
 from envctl.papers.built import Built
 from envctl.papers.debian import parts_of_base
 from envctl.papers.part import Part

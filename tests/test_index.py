@@ -16,8 +16,8 @@ from envctl.aliases import Indexes
 from envctl.environment import Environment
 from envctl.errors import EnvctlError, HostLacks, NoStack
 from envctl.host import interpreters
-from envctl.index import uv_error
 from envctl.recipe import Packages
+from envctl.run_uv import uv_error
 from tests import wheelhouse
 from tests.wheelhouse import TwoIndexes, Wheelhouse
 

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from envctl.index import LockedPackage
 from envctl.oci import stream
 from envctl.oci.entry import Entry, with_folders
 from envctl.oci.install import Place, installed, skeleton
 from envctl.oci.layer import HEAVY, MOST, groups
 from envctl.oci.wheel import read_wheel
+from envctl.package import LockedPackage
 from tests import odd_wheels
 from tests.odd_wheels import File
 

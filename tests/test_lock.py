@@ -14,8 +14,8 @@ import pytest
 from envctl import lock
 from envctl.aliases import Indexes
 from envctl.errors import HostLacks
-from envctl.index import LockedPackage
 from envctl.lock import Lock
+from envctl.package import LockedPackage
 from tests import wheelhouse
 from tests.wheelhouse import Wheelhouse
 

@@ -11,11 +11,9 @@ import os
 import shutil
 import subprocess
 import tempfile
-from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
+from threading import Condition, Thread
 from typing import IO, Any
 
 from envctl.errors import HostLacks, Reason
@@ -58,7 +56,8 @@ class CompileJob:
         self.base, self.store = base, place("bytecode", "")
         self.missing = {plan.key: len(plan.parts(to)) for plan in plans}
         self.made: dict[str, list[str]] = {plan.key: [""] * len(plan.parts(to)) for plan in plans}
-        self.done: dict[str, Future[None]] = {plan.key: Future() for plan in plans}
+        self.failure: BaseException | None = None
+        self.news = Condition()
         self.process: subprocess.Popen[str] | None = None
         self.forbidden = ""  # what the kernel says that keeps the unpacked base's program from running
         with disk_errors(self.store):
@@ -78,8 +77,10 @@ class CompileJob:
 
     def wait(self, key: str) -> None:
         """Until that bytecode is kept, if it is made here; raises what went wrong."""
-        if key in self.done:
-            self.done[key].result()
+        with self.news:
+            self.news.wait_for(lambda: self.failure or not self.missing.get(key))
+        if self.failure and self.missing.get(key):
+            raise self.failure
 
     def stop(self) -> None:
         """End it, whether it is done or not."""
@@ -103,9 +104,9 @@ class CompileJob:
             with disk_errors(self.store), self.folder, self.errors:
                 self._run()
         except BaseException as error:
-            for future in self.done.values():
-                with suppress(Exception):  # that one is done
-                    future.set_exception(error)
+            with self.news:
+                self.failure = error
+                self.news.notify_all()
 
     def _run(self) -> None:
         code, words = self._followed(self.process) if self.process else (1, "")
@@ -132,10 +133,11 @@ class CompileJob:
         self.made[key][int(number)] = sha256_of(path)
         path.chmod(0o644)
         path.replace(self.store / name)
-        self.missing[key] -= 1
-        if not self.missing[key]:
+        if self.missing[key] == 1:
             write_note("bytecode", key, {"parts": self.made[key]})
-            self.done[key].set_result(None)
+        with self.news:
+            self.missing[key] -= 1
+            self.news.notify_all()
 
 
 def _failed(words: str) -> HostLacks:

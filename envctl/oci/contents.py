@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 
-from envctl.index import LockedPackage
 from envctl.lock import Lock
 from envctl.oci import BYTECODE_RULES, RULES
 from envctl.oci.base_image import BaseImage
@@ -18,6 +17,7 @@ from envctl.oci.entry import Entry, together
 from envctl.oci.install import Place, check_is, installed, skeleton, sources
 from envctl.oci.store import read_note, write_note
 from envctl.oci.wheel import Wheel, read_wheel
+from envctl.package import LockedPackage
 
 
 class Contents:

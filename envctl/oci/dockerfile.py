@@ -7,11 +7,11 @@ import shutil
 from pathlib import Path
 
 from envctl.errors import BadInput
-from envctl.index import export
 from envctl.lock import Lock
 from envctl.oci import PREFIX
 from envctl.oci.base_image import BaseImage
 from envctl.oci.store import new_folder
+from envctl.package import export
 from envctl.tree import disk_errors
 
 WORKER = Path(__file__).resolve().parent.parent / "worker"

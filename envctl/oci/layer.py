@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from envctl.index import LockedPackage
 from envctl.oci import BYTECODE_RULES, RULES
 from envctl.oci.content import LAYER_GZIP, Descriptor, Layer, compact_json
 from envctl.oci.contents import Contents
 from envctl.oci.entry import FOLDER, Entry, with_folders
 from envctl.oci.store import read_note, write_note
 from envctl.oci.stream import Measured, gzip_bytes, measuring, tar_bytes, tar_size
+from envctl.package import LockedPackage
 
 HEAVY = 1 << 20  # bytes of a wheel that gets a layer of its own
 MOST = 40  # layers; Docker's limit is 125 with the base's

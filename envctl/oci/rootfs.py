@@ -9,8 +9,8 @@ import tarfile
 from pathlib import Path
 from typing import IO
 
+from envctl.child import die_with_parent
 from envctl.errors import HostLacks, Reason
-from envctl.index import die_with_parent
 from envctl.oci.base_image import BaseImage
 from envctl.oci.content import Layer
 from envctl.oci.store import new_folder, place

@@ -16,13 +16,13 @@ from contextlib import suppress
 from hashlib import new as new_hash
 from pathlib import Path
 
-from envctl.index import LockedPackage
 from envctl.oci.contents import Contents
 from envctl.oci.entry import FOLDER, Entry, with_folders
 from envctl.oci.layer import Group, Part
 from envctl.oci.store import new_folder, place
 from envctl.oci.stream import Archives, unlike_record
 from envctl.oci.wheel import Packed, inflated
+from envctl.package import LockedPackage
 
 LARGE = 50  # files in a folder for which a mount (1 ms) costs less than links
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from queue import Queue
 from typing import TypeVar
 
@@ -19,6 +18,8 @@ def side_by_side(
     things: Iterable[Thing], work: Callable[[Thing], Outcome], stop: threading.Event
 ) -> Iterator[tuple[Thing, Outcome]]:
     """Each thing with what came of it, as they end. `stop` is set before a failure is raised: work heeds it."""
+    from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         todo = {pool.submit(work, thing): thing for thing in things}
         left = set(todo)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from envctl.aliases import Indexes
 from envctl.download import fetch, from_folders
-from envctl.index import LockedPackage
 from envctl.lock import Lock
 from envctl.oci.store import checked, new_file, place
+from envctl.package import LockedPackage
 from envctl.tree import disk_errors
 
 

@@ -11,8 +11,8 @@ from email.parser import HeaderParser
 from pathlib import Path
 
 from envctl.errors import HostLacks, Reason
-from envctl.index import LockedPackage
 from envctl.lock import Lock
+from envctl.package import LockedPackage
 from envctl.papers.part import Licence, Part
 from envctl.papers.terms import Words, read_words
 from envctl.upstream.published import Malformed

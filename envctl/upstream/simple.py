@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 
 from envctl.aliases import DEFAULT, Indexes
 from envctl.errors import HostLacks, Reason
-from envctl.index import uv
+from envctl.run_uv import uv
 from envctl.tree import cache_root, canonical_json, write_whole
 from envctl.upstream.pages import from_entries, parse_page
 from envctl.upstream.published import File, Malformed, Published, linux_wheels, parse_metadata

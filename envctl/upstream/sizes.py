@@ -12,7 +12,8 @@ from urllib.parse import unquote, urlsplit
 
 from envctl.aliases import DEFAULT, Indexes, ways_out
 from envctl.errors import HostLacks, Reason
-from envctl.index import LockedPackage, Wheel
+from envctl.index import Wheel
+from envctl.package import LockedPackage
 from envctl.tree import cache_root, write_whole
 from envctl.upstream.published import Malformed
 from envctl.upstream.simple import default_address

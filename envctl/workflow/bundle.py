@@ -13,10 +13,10 @@ from envctl.bundle import own_wheel
 from envctl.bundle.manifest import File, Manifest, Own, Picture
 from envctl.bundle.writing import Item, being_written, finish, of_bytes, of_file, put
 from envctl.errors import BadInput
-from envctl.index import export
 from envctl.lock import Lock
 from envctl.lockfile import LockFile, Target
 from envctl.oci import wheels
+from envctl.package import export
 from envctl.tree import payload
 from envctl.workflow.ask import Listener
 from envctl.workflow.bundle_images import Drawn, drawn, index_item

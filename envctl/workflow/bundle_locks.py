@@ -12,11 +12,12 @@ from envctl import lock
 from envctl.aliases import Indexes
 from envctl.bundle import own_wheel
 from envctl.errors import BadInput, NoStack
-from envctl.index import LockedPackage, Question
+from envctl.index import Question
 from envctl.lock import Lock
 from envctl.lockfile import LockFile, Target
 from envctl.matrix import Matrix
 from envctl.matrix import load as load_matrix
+from envctl.package import LockedPackage
 from envctl.question import OTHER_SYSTEMS
 from envctl.recipe import Packages
 from envctl.request import Known, Pin, Request

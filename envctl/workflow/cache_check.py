@@ -13,8 +13,8 @@ from pathlib import Path
 from envctl import lock
 from envctl.environment import trees_of
 from envctl.errors import BadInput
-from envctl.index import uv
 from envctl.oci.store import place
+from envctl.run_uv import uv
 from envctl.tree import sha256_of
 
 RECORDS = "lib/python*/site-packages/*.dist-info/RECORD"

@@ -14,9 +14,9 @@ from envctl import debian, lock
 from envctl.aliases import Indexes
 from envctl.errors import BadInput
 from envctl.explain import no_stack
-from envctl.index import LockedPackage
 from envctl.lockfile import Asked, Line, LockedBase, Target, Wanted
 from envctl.matrix import Matrix
+from envctl.package import LockedPackage
 from envctl.question import GPU_SIDE, OTHER_SYSTEMS
 from envctl.request import Known, Pin, Request
 from envctl.solver import Conflict, Stack, solve
