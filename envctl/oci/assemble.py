@@ -59,7 +59,11 @@ class Draft:
     def __init__(self, recipe: Recipe, bring: Callable[[], dict[str, Path]], say: Callable[[str], None]) -> None:
         self.recipe, self.say = recipe, say
         self.contents = Contents(recipe.lock, recipe.base, recipe.place, bring, say)
-        self.parts = self._remembered() or self._grouped()
+        try:
+            self.parts = self._remembered() or self._grouped()
+        except BaseException:
+            self.close()
+            raise
 
     def _remembered(self) -> list[Part]:
         """The parts as they were measured before: neither wheels nor base are opened."""
@@ -88,8 +92,11 @@ class Draft:
         """Have every part measured."""
         if wanted := sum(part.measured is None for part in self.parts):
             self.say(f"assembling {wanted} layers")
-            for _ in self.layers():
-                pass
+            try:
+                list(self.layers())
+            except BaseException:
+                self.close()
+                raise
 
     def layers(self) -> Iterator[Layer]:
         """The layers in their order, each as soon as it is measured, two at a time: inflating and hashing leave

@@ -58,6 +58,7 @@ class Bytecode:
             count = sum(len(plan.modules) for plan in plans)
             self.say(f"compiling {count} modules with CPython {self.compiler.base.python} of the base")
             self.jobs.append(CompileJob(plans, self.compiler.base, self.compiler.place))
+            self.jobs[-1].start()
 
     def of(self, sha256: str, wheel: Wheel) -> list[Entry]:
         """A wheel's bytecode as entries, as soon as it is there; raises what went wrong when it was made."""

@@ -50,26 +50,31 @@ class Plan:
 
 
 class CompileJob:
-    """A run of the script. It starts at once; its folder goes away with it."""
+    """A run of the script. Its folder goes away with it."""
 
     def __init__(self, plans: list[Plan], base: BaseImage, to: Place) -> None:
-        self.base, self.store = base, place("bytecode", "")
+        self.plans, self.base, self.to, self.store = plans, base, to, place("bytecode", "")
         self.missing = {plan.key: len(plan.parts(to)) for plan in plans}
         self.made: dict[str, list[str]] = {plan.key: [""] * len(plan.parts(to)) for plan in plans}
         self.failure: BaseException | None = None
         self.news = Condition()
         self.process: subprocess.Popen[str] | None = None
         self.forbidden = ""  # what the kernel says that keeps the unpacked base's program from running
+        self.folder: tempfile.TemporaryDirectory[str] | None = None
+        self.thread: Thread | None = None
+
+    def start(self) -> None:
+        """Begin. Whoever made it stops it, even where this was interrupted half-way."""
         with disk_errors(self.store):
             self.store.mkdir(parents=True, exist_ok=True)
             self.folder = tempfile.TemporaryDirectory(prefix=".partial-", dir=self.store)
             self.job = Path(self.folder.name)
-            self._fill(plans, to)
-        python = f"{base.home}/python{to.python}"
+            self._fill(self.plans, self.to)
+        python = f"{self.base.home}/python{self.to.python}"
         self.command = [python, "-s", "-S", "/mnt/bytecode.py", "/mnt/job.json", str(len(os.sched_getaffinity(0)))]
         self.errors: IO[str] = (self.job / "errors").open("w+", encoding="utf-8")
         try:  # here and not in the thread: the program ends with the one that started it
-            self.process = rootfs.start(rootfs.unpacked(base), self.job, self.command, self.errors)
+            self.process = rootfs.start(rootfs.unpacked(self.base), self.job, self.command, self.errors)
         except FileNotFoundError as error:
             self.forbidden = str(error)
         self.thread = Thread(target=self._work, daemon=True)
@@ -86,7 +91,10 @@ class CompileJob:
         """End it, whether it is done or not."""
         if self.process:
             self.process.kill()
-        self.thread.join()
+        if self.thread and self.thread.ident:
+            self.thread.join()
+        if self.folder:
+            self.folder.cleanup()
 
     def _fill(self, plans: list[Plan], to: Place) -> None:
         self.job.chmod(0o755)
@@ -101,6 +109,7 @@ class CompileJob:
 
     def _work(self) -> None:
         try:
+            assert self.folder
             with disk_errors(self.store), self.folder, self.errors:
                 self._run()
         except BaseException as error:

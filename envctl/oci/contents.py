@@ -34,6 +34,7 @@ class Contents:
         self.lock, self.base, self.place, self.bring, self.say = lock, base, place, bring, say
         self.wheels: dict[str, Wheel] = {}
         self.entries: dict[str, list[Entry]] = {}
+        self.compiled = Bytecode(Compiler(base=base, place=place), say)
 
     @cached_property
     def paths(self) -> dict[str, Path]:
@@ -68,12 +69,10 @@ class Contents:
     @cached_property
     def bytecode(self) -> Bytecode:
         """The bytecode; what is not kept is being made from now on, the heaviest wheel's first."""
-        compiler = Compiler(base=self.base, place=self.place)
-        missing = [each for each in self.lock.packages if not compiler.is_kept(each.sha256)]
+        missing = [each for each in self.lock.packages if not self.compiled.compiler.is_kept(each.sha256)]
         missing.sort(key=lambda each: (-self.paths[each.sha256].stat().st_size, each.name))
-        found = Bytecode(compiler, self.say)
-        found.begin({package.sha256: self.wheel(package) for package in missing})
-        return found
+        self.compiled.begin({package.sha256: self.wheel(package) for package in missing})
+        return self.compiled
 
     def wheel(self, package: LockedPackage) -> Wheel:
         """A wheel, looked into; it is the distribution that the lock names."""
@@ -95,8 +94,7 @@ class Contents:
 
     def close(self) -> None:
         """Nobody wants more of it: end what is being made."""
-        if "bytecode" in self.__dict__:
-            self.bytecode.stop()
+        self.compiled.stop()
 
     def _of(self, package: LockedPackage) -> list[Entry]:
         """The entries of a wheel, its bytecode among them."""

@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 
 from envctl.errors import HostLacks, Reason
 from envctl.oci import daemon
-from envctl.oci.archive import Item, docker_archive, growing_archive, oci_archive
+from envctl.oci.archive import Item, docker_archive, greeting, growing_archive, oci_archive
 from envctl.oci.assemble import Draft
 from envctl.oci.content import Image, Layer
 from envctl.oci.store import read_note, write_note
@@ -82,7 +83,7 @@ def _send_classic(
     items: list[Item], finish: Callable[[], Image], names: list[str], present: int, say: Callable[[str], None]
 ) -> Loaded:
     say(f"loading into Docker: {len(items) - present} of {len(items)} layers")
-    post(docker_archive(items, names, finish, present))
+    post(chain([greeting()], docker_archive(items, names, finish, present)))
     image = finish()
     identifier = image.config_descriptor.digest
     if daemon.image(identifier) is None:
