@@ -22,10 +22,8 @@ from typing import TYPE_CHECKING
 
 from envctl.aliases import Indexes
 from envctl.errors import HostLacks, Reason
-from envctl.install import install, install_files
 from envctl.lock import Lock
 from envctl.package import LockedPackage
-from envctl.run_uv import uv, uv_error
 from envctl.tree import cache_root, canonical_json, disk_errors, touch
 
 if TYPE_CHECKING:
@@ -95,23 +93,13 @@ def find_or_stage(
     lock: Lock, base: BaseImage, indexes: Indexes, *, offline: bool, say: Callable[[str], None]
 ) -> Environment:
     """The environment of a lock for containers of a base: the image when Docker has it, else the folder to mount."""
-    from envctl.oci import wheels
-    from envctl.oci.assemble import Recipe
-    from envctl.oci.contents import Contents
-    from envctl.oci.staged import stage
     from envctl.oci.store import place
 
     folder = cache_root() / "environments" / _key(lock, base.identity)
     environment = Environment(lock=lock, folder=folder, image=_built(lock, base))
 
-    def bring() -> dict[str, Path]:
-        return wheels.bring(lock, indexes, (), offline=offline, say=say)
-
     def fill(partial: Path) -> None:
-        (partial / "prefix").mkdir()
-        with closing(Contents(lock, base, Recipe(lock=lock, base=base).place, bring, say)) as contents:
-            parts = stage(contents, partial / "prefix")
-        (partial / "parts.json").write_text(canonical_json(parts), encoding="utf-8")
+        _stage(partial, lock, base, indexes, offline, say)
 
     def whole() -> bool:
         return environment.prefix.is_dir() and all(part.is_dir() for part in environment.parts.values())
@@ -125,12 +113,34 @@ def find_or_stage(
 
 def _built(lock: Lock, base: BaseImage) -> str:
     """The id of the lock's image in Docker. What it must be is known here: a label alone would prove nothing."""
-    from envctl.oci import daemon
-    from envctl.oci.assemble import Recipe, known
+    from envctl.oci.recipe import Recipe
 
-    image = known(Recipe(lock=lock, base=base))
+    recipe = Recipe(lock=lock, base=base)
+    if not recipe.was_measured:
+        return ""
+    from envctl.oci import daemon
+    from envctl.oci.assemble import known
+
+    image = known(recipe)
     ids = (image.config_descriptor.digest, image.digest) if image else ()
     return next((each for each in ids if daemon.image(each)), "")
+
+
+def _stage(
+    partial: Path, lock: Lock, base: BaseImage, indexes: Indexes, offline: bool, say: Callable[[str], None]
+) -> None:
+    from envctl.oci import wheels
+    from envctl.oci.contents import Contents
+    from envctl.oci.recipe import Recipe
+    from envctl.oci.staged import stage
+
+    def bring() -> dict[str, Path]:
+        return wheels.bring(lock, indexes, (), offline=offline, say=say)
+
+    (partial / "prefix").mkdir()
+    with closing(Contents(lock, base, Recipe(lock=lock, base=base).place, bring, say)) as contents:
+        parts = stage(contents, partial / "prefix")
+    (partial / "parts.json").write_text(canonical_json(parts), encoding="utf-8")
 
 
 def _found_or_made(
@@ -197,6 +207,9 @@ def _make(environment: Environment, fill: Callable[[Path], None], say: Callable[
 
 
 def _fill(partial: Path, lock: Lock, interpreter: Path, indexes: Indexes, offline: bool) -> None:
+    from envctl.install import install
+    from envctl.run_uv import uv, uv_error
+
     venv = partial / "venv"
     arguments = ["venv", "--quiet", "--relocatable", "--no-project", "--python", str(interpreter), str(venv)]
     done = uv(arguments, cwd=partial)
@@ -210,6 +223,7 @@ def _fill(partial: Path, lock: Lock, interpreter: Path, indexes: Indexes, offlin
 
 def _from_store(python: Path, lock: Lock, partial: Path) -> list[LockedPackage]:
     """Install the wheels that the store has, without asking an index; those that it has not come back."""
+    from envctl.install import install_files
     from envctl.oci import wheels
 
     missing = wheels.missing(lock)

@@ -19,8 +19,9 @@ from envctl import image
 from envctl.aliases import Indexes
 from envctl.environment import Environment, find_or_stage
 from envctl.oci import daemon, load, wheels
-from envctl.oci.assemble import Draft, Recipe
+from envctl.oci.assemble import Draft
 from envctl.oci.base_image import BaseImage
+from envctl.oci.recipe import Recipe
 from envctl.runner.container import environment_mounts
 from tests import building, image_trees, wheelhouse
 from tests.building import Order, build, built, new_cache

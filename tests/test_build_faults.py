@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from envctl.oci import contents
-from envctl.oci.assemble import Recipe, assemble
+from envctl.oci.assemble import assemble
+from envctl.oci.recipe import Recipe
 from envctl.oci.wheel import Wheel, read_wheel
 from tests import building, odd_wheels, wheelhouse
 from tests.building import Order, build, built, new_cache

@@ -16,8 +16,9 @@ import pytest
 
 from envctl.oci import stream
 from envctl.oci.entry import Entry, with_folders
-from envctl.oci.install import Place, installed, skeleton
+from envctl.oci.install import installed, skeleton
 from envctl.oci.layer import HEAVY, MOST, groups
+from envctl.oci.recipe import Place
 from envctl.oci.wheel import read_wheel
 from envctl.package import LockedPackage
 from tests import odd_wheels

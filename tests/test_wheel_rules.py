@@ -9,7 +9,8 @@ import pytest
 
 from envctl.errors import BadInput
 from envctl.oci.entry import Entry, together
-from envctl.oci.install import Place, check_is, installed, skeleton, sources
+from envctl.oci.install import check_is, installed, skeleton, sources
+from envctl.oci.recipe import Place
 from envctl.oci.stream import measure
 from envctl.oci.wheel import read_wheel
 from tests import odd_wheels

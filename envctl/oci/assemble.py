@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from envctl.lock import Lock
 from envctl.oci import PREFIX, RULES
-from envctl.oci.base_image import BaseImage
 from envctl.oci.content import Image, Layer, compact_json
 from envctl.oci.contents import Contents
-from envctl.oci.install import Place
 from envctl.oci.layer import Group, Part, groups
+from envctl.oci.recipe import Recipe
 from envctl.oci.store import read_note, write_note
 from envctl.oci.stream import Measured
 
@@ -25,32 +22,6 @@ LOCK, STACK, BASE, RULE, REVISION = (
     "org.opencontainers.image.revision",
 )  # fmt: skip
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Recipe:
-    """All that an image is a function of."""
-
-    lock: Lock
-    base: BaseImage
-    revision: str = ""
-    place: Place = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "place", Place(prefix=PREFIX, python=self.lock.python))
-        object.__setattr__(self, "base", self.base.with_python(self.lock.python))
-
-    @property
-    def lacking(self) -> tuple[str, ...]:
-        """The folders above the prefix that the base does not have."""
-        return self.base.lacking(PREFIX)
-
-    @property
-    def key(self) -> str:
-        """Names the environment's layers."""
-        wheels = sorted(package.sha256 for package in self.lock.packages)
-        parts = [RULES, PREFIX, wheels, self.lock.python, self.base.identity, self.base.home, list(self.lacking)]
-        return hashlib.sha256(compact_json(parts)).hexdigest()
 
 
 class Draft:
@@ -148,9 +119,7 @@ def assemble(recipe: Recipe, bring: Callable[[], dict[str, Path]], say: Callable
 
 def known(recipe: Recipe) -> Image | None:
     """The image when all of it was measured before, without its layers' bytes; None otherwise."""
-    if read_note("images", recipe.key) is None:
-        return None
-    return assemble(recipe, _none, _silent)
+    return assemble(recipe, _none, _silent) if recipe.was_measured else None
 
 
 def _none() -> dict[str, Path]:

@@ -17,7 +17,8 @@ from envctl.oci.base_image import BaseImage
 from envctl.oci.compile_job import CompileJob, Plan
 from envctl.oci.content import compact_json
 from envctl.oci.entry import Entry
-from envctl.oci.install import Place, sources
+from envctl.oci.install import sources
+from envctl.oci.recipe import Place
 from envctl.oci.store import checked, place, read_note, write_note
 from envctl.oci.wheel import Wheel, read_zip
 

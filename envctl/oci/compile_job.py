@@ -19,7 +19,7 @@ from typing import IO, Any
 from envctl.errors import HostLacks, Reason
 from envctl.oci import rootfs
 from envctl.oci.base_image import BaseImage
-from envctl.oci.install import Place
+from envctl.oci.recipe import Place
 from envctl.oci.store import place, write_note
 from envctl.tree import disk_errors, sha256_of
 

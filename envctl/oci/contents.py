@@ -14,7 +14,8 @@ from envctl.oci.base_image import BaseImage
 from envctl.oci.bytecode import Bytecode, Compiler
 from envctl.oci.content import compact_json
 from envctl.oci.entry import Entry, together
-from envctl.oci.install import Place, check_is, installed, skeleton, sources
+from envctl.oci.install import check_is, installed, skeleton, sources
+from envctl.oci.recipe import Place
 from envctl.oci.store import read_note, write_note
 from envctl.oci.wheel import Wheel, read_wheel
 from envctl.package import LockedPackage

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from envctl.oci.entry import PROGRAM, Entry
+from envctl.oci.recipe import Place
 from envctl.oci.record import Hash, hash_of, read_record, write_record
 from envctl.oci.wheel import Member, Wheel, bad_wheel, inflated
 
@@ -26,24 +27,6 @@ from {module} import {first}
 if __name__ == "__main__":
     sys.exit({attribute}())
 """
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
-    """Where an environment stands, and for which minor version of CPython."""
-
-    prefix: str
-    python: str
-
-    @property
-    def library(self) -> str:
-        """site-packages, relative to the prefix."""
-        return f"lib/python{self.python}/site-packages"
-
-    def bytecode(self, path: str) -> str:
-        """Where the bytecode of a source file lies (PEP 3147)."""
-        folder, _, name = path.rpartition("/")
-        return f"{folder}/__pycache__/{name.removesuffix('.py')}.cpython-{self.python.replace('.', '')}.pyc"
 
 
 def check_is(wheel: Wheel, name: str, version: str) -> None:

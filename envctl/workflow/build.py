@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from envctl.errors import BadInput, HostLacks, Reason
 from envctl.lock import Lock
 from envctl.lockfile import LockedBase
-from envctl.oci.assemble import Draft, Recipe
+from envctl.oci.assemble import Draft
 from envctl.oci.base_image import BaseImage
 from envctl.oci.content import Image
+from envctl.oci.recipe import Recipe
 from envctl.workflow.ask import Listener
 from envctl.workflow.build_base import Wish, base_for_lock
 
