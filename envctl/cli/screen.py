@@ -102,14 +102,14 @@ def guarded(screen: Screen) -> Iterator[None]:
     """Turn our errors and Ctrl-C into what the user sees and the exit code he gets."""
     try:
         yield
-    except EnvctlError as error:
-        screen.fail(error)
-        raise typer.Exit(error.code) from None
     except BaseException as error:
-        if not is_interrupt(error):
-            raise
-        screen.quiet()
-        print(STOPPED, file=sys.stderr)
-        raise typer.Exit(INTERRUPTED) from None
+        if is_interrupt(error):  # whatever was made of it on its way
+            screen.quiet()
+            print(STOPPED, file=sys.stderr)
+            raise typer.Exit(INTERRUPTED) from None
+        if isinstance(error, EnvctlError):
+            screen.fail(error)
+            raise typer.Exit(error.code) from None
+        raise
     finally:
         screen.quiet()

@@ -25,9 +25,16 @@ def is_interrupt(error: BaseException | None) -> bool:
     Up to Python 3.11 whatever a class's `__set_name__` raises becomes a RuntimeError
     (https://github.com/python/cpython/issues/77757).
     """
-    return error is not None and (
-        isinstance(error, KeyboardInterrupt) or is_interrupt(error.__cause__) or is_interrupt(error.__context__)
-    )
+    seen: list[BaseException] = []
+    todo = [error]
+    while todo:
+        each = todo.pop()
+        if isinstance(each, KeyboardInterrupt):
+            return True
+        if each is not None and each not in seen:
+            seen.append(each)
+            todo += [each.__cause__, each.__context__]
+    return False
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
