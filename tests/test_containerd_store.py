@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
+from envctl import image
 from envctl.image import base_named
 from envctl.oci.bases import newest
 from tests import building
@@ -115,3 +117,14 @@ def test_a_model_runs_on_the_base_that_is_loaded_for_it(place: Place, digits: Pa
     assert (ran.code, ran.json["status"]) == (0, "passed"), ran.err
     tag = base_named("debian:bookworm").tag
     assert place.docker("images", "--no-trunc", "--format", "{{.ID}}", tag) == _base()
+
+
+def test_a_base_that_it_has_is_not_sent_again(place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whoever loaded it: this cache knows nothing of what the daemon was sent."""
+    monkeypatch.setenv("DOCKER_HOST", place.address)
+    monkeypatch.setenv("ENVCTL_CACHE", str(CACHE))
+    base = base_named("debian:bookworm")
+    image.in_docker(base, image.here(base, [].append), [].append)
+    fresh = replace(place, cache=building.new_cache(tmp_path / "cache"))
+    assert fresh.load(place.order, "--tag", "mend:fresh")["loaded"] == {"id": ANY, "layers_sent": 2}
+    assert place.docker("run", "--rm", "--network=none", "mend:fresh", "engine") == "hello"
