@@ -59,17 +59,18 @@ class Environment:
     @property
     def parts(self) -> dict[str, Path]:
         """What a container sees below PREFIX in place of empty folders of `prefix` (relative paths)."""
-        from envctl.oci.store import place
-
-        return {path: place("trees", tree) / path for path, tree in trees_of(self.folder).items()}
+        return parts_of(self.folder)
 
 
-def trees_of(folder: Path) -> dict[str, str]:
-    """The empty folders of an environment's prefix, and whose folder of that path is mounted there: names of trees."""
+def parts_of(folder: Path) -> dict[str, Path]:
+    """The same of an environment's folder: parts.json has the path, and the tree whose folder of that path it is."""
+    from envctl.oci.store import place
+
     try:
-        return dict(json.loads((folder / "parts.json").read_bytes()))
+        kept = json.loads((folder / "parts.json").read_bytes())
     except FileNotFoundError:  # a virtual environment, or an image
         return {}
+    return {path: place("trees", tree) / path for path, tree in kept.items()}
 
 
 def find_or_make(
@@ -93,8 +94,6 @@ def find_or_stage(
     lock: Lock, base: BaseImage, indexes: Indexes, *, offline: bool, say: Callable[[str], None]
 ) -> Environment:
     """The environment of a lock for containers of a base: the image when Docker has it, else the folder to mount."""
-    from envctl.oci.store import place
-
     folder = cache_root() / "environments" / _key(lock, base.identity)
     environment = Environment(lock=lock, folder=folder, image=_built(lock, base))
 
@@ -106,8 +105,8 @@ def find_or_stage(
 
     if not environment.image:
         _found_or_made(environment, whole, fill, say)
-        for tree in set(trees_of(folder).values()):
-            touch(place("trees", tree))
+        for path, part in environment.parts.items():
+            touch(part.parents[path.count("/")])  # the tree: it is used as long as this environment is
     return environment
 
 

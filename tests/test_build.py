@@ -107,17 +107,23 @@ def from_other_files(order: Order, folder: Path) -> tuple[list[str], list[str], 
 
 
 def with_the_base_in_a_container(order: Order, folder: Path) -> tuple[list[str], list[str], dict[str, str]]:
-    """Where the kernel gives no namespaces: an `unshare` that fails stands for it."""
+    """Where the kernel gives no namespaces: an `unshare` that fails stands for it, and says that it was asked."""
     (folder / "bin").mkdir()
     words = "unshare: unshare failed: Operation not permitted"
-    (folder / "bin" / "unshare").write_text(f"#!/bin/sh\necho '{words}' >&2\nexit 1\n")
+    (folder / "bin" / "unshare").write_text(f"#!/bin/sh\ntouch {folder}/refused\necho '{words}' >&2\nexit 1\n")
     (folder / "bin" / "unshare").chmod(0o755)
     return order.arguments, [], {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
 
 
+def without_unshare(order: Order, folder: Path) -> tuple[list[str], list[str], dict[str, str]]:
+    """Where the program for namespaces is missing: the base's Python runs in a container, too."""
+    (folder / "bin").mkdir()
+    return order.arguments, [], {"PATH": str(folder / "bin")}
+
+
 ALL = [
     plainly, with_umask, elsewhere, next_year, by_another_user, without_network, from_other_files,
-    with_the_base_in_a_container,
+    with_the_base_in_a_container, without_unshare,
 ]  # fmt: skip
 
 
@@ -140,6 +146,7 @@ def test_the_same_bits(order: Order, first: dict[str, object], variation: Variat
     out = open_folder / "out"
     done = built(*arguments, "-o", f"oci:{out}", cache=cache, before=starter, **variables)
     assert digests(done) == digests(first)
+    assert (open_folder / "refused").exists() == (variation is with_the_base_in_a_container)
     assert building.layout(out) == building.layout(first["folder"] / "out")  # type: ignore[operator]
 
 
@@ -353,8 +360,10 @@ def test_what_is_mounted_is_checked_and_made_anew(
     order: Order, staged: Staged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last test of `staged`: a file in the unpacked wheel is damaged."""
+    from envctl.oci import staged as staging
     from envctl.workflow import cache
 
+    monkeypatch.setattr(staging, "LARGE", 2)
     monkeypatch.setenv("ENVCTL_CACHE", str(staged.cache))
     assert cache.verify("environments", say=[].append) == ([], 1, 0)
     assert cache.verify("store/trees", say=[].append) == ([], len(order.lock.packages), 0)
@@ -363,5 +372,11 @@ def test_what_is_mounted_is_checked_and_made_anew(
     for kind in ("environments", "store/trees"):
         ((entry, why),) = cache.verify(kind, say=[].append)[0]
         assert "weights/data.bin" in why and not entry.path.exists()
+    for _ in range(2):  # the second time, the environment is there, and the tree that it needs is not
+        find_or_stage(order.lock, base_for_311(), Indexes(addresses={}), offline=True, say=[].append)
+        assert damaged.stat().st_size > 1 << 20
+        shutil.rmtree(entry.path)
     find_or_stage(order.lock, base_for_311(), Indexes(addresses={}), offline=True, say=[].append)
-    assert damaged.stat().st_size > 1 << 20
+    os.utime(entry.path, (0, 0))
+    find_or_stage(order.lock, base_for_311(), Indexes(addresses={}), offline=True, say=[].append)
+    assert entry.path.stat().st_mtime > 0  # finding the environment is a use of the tree

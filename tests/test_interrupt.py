@@ -250,6 +250,17 @@ def test_ctrl_c_where_a_class_is_made(tmp_path: Path, own_cache: Path) -> None:
     assert "Traceback" not in ends_with_130(tmp_path, own_cache, raising, *SLEEP)
 
 
+def test_ctrl_c_that_became_an_error_of_ours(tmp_path: Path, own_cache: Path) -> None:
+    raising = """
+    from envctl.errors import HostLacks
+    try:
+        raise KeyboardInterrupt
+    except BaseException as error:
+        raise HostLacks("this was not the reason") from error
+    """
+    assert "not the reason" not in ends_with_130(tmp_path, own_cache, raising, *SLEEP)
+
+
 def test_ctrl_c_that_got_lost_comes_again(tmp_path: Path, own_cache: Path) -> None:
     """What `__del__` raises is printed and thrown away."""
     raising = """

@@ -73,8 +73,9 @@ class CompileJob:
         python = f"{self.base.home}/python{self.to.python}"
         self.command = [python, "-s", "-S", "/mnt/bytecode.py", "/mnt/job.json", str(len(os.sched_getaffinity(0)))]
         self.errors: IO[str] = (self.job / "errors").open("w+", encoding="utf-8")
+        root = rootfs.unpacked(self.base)
         try:  # here and not in the thread: the program ends with the one that started it
-            self.process = rootfs.start(rootfs.unpacked(self.base), self.job, self.command, self.errors)
+            self.process = rootfs.start(root, self.job, self.command, self.errors)
         except FileNotFoundError as error:
             self.forbidden = str(error)
         self.thread = Thread(target=self._work, daemon=True)

@@ -32,15 +32,17 @@ if __name__ == "__main__":
 def check_is(wheel: Wheel, name: str, version: str) -> None:
     """Raise `BadInput` when the wheel is not the distribution of that name and version, or of a newer format."""
     fields = [_field(wheel, "METADATA", field) for field in ("Name", "Version")]
-    if (_normal(fields[0]), fields[1]) != (_normal(name), version):
+    if fields != [name, version] and not _same(fields, [name, version]):
         raise bad_wheel(wheel.label, f"it is {fields[0]} {fields[1]}, and not {name} {version}")
     if _field(wheel, "WHEEL", "Wheel-Version").split(".")[0] != "1":
         raise bad_wheel(wheel.label, "its Wheel-Version is not 1.x")
 
 
-def _normal(name: str) -> str:
-    """PEP 503's normal form; packaging, which has it too, takes longer to import than a small layer to make."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+def _same(one: list[str], other: list[str]) -> bool:
+    """Whether name and version are the same once the names are in their normal form."""
+    from packaging.utils import canonicalize_name  # longer to import than most comparisons need it
+
+    return (canonicalize_name(one[0]), one[1]) == (canonicalize_name(other[0]), other[1])
 
 
 def _field(wheel: Wheel, file: str, name: str) -> str:

@@ -33,7 +33,10 @@ def unpacked(base: BaseImage) -> Path:
 
 
 def start(root: Path, job: Path, command: list[str], errors: IO[str]) -> subprocess.Popen[str]:
-    """Run a program of the base with its folder as root: no network, the folder `job` at /mnt, nothing else to see."""
+    """Run a program of the base with its folder as root: no network, the folder `job` at /mnt, nothing else to see.
+
+    Raises `FileNotFoundError` where there is no program for that.
+    """
     script = 'mount --bind "$1" "$2/mnt" && root=$2 && shift 2 && exec chroot "$root" "$@"'
     return subprocess.Popen(
         [*_namespaces(), "sh", "-c", script, "sh", str(job), str(root), *command],
@@ -52,7 +55,10 @@ def refusal(words: str) -> str:
 
 
 def _namespaces() -> list[str]:
-    spaces = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"]
+    program = shutil.which("unshare")
+    if program is None:
+        raise FileNotFoundError("there is no unshare on PATH (util-linux)")
+    spaces = [program, "--mount", "--net", "--pid", "--fork", "--kill-child"]
     return spaces if os.getuid() == 0 else [*spaces, "--map-root-user"]
 
 

@@ -24,7 +24,7 @@ from envctl.oci.stream import Archives, unlike_record
 from envctl.oci.wheel import Packed, inflated
 from envctl.package import LockedPackage
 
-LARGE = 50  # files in a folder for which a mount (1 ms) costs less than links
+LARGE = 50  # files in a folder for which a mount (1.2 ms) costs less than links
 
 
 def stage(contents: Contents, into: Path) -> dict[str, str]:

@@ -140,8 +140,7 @@ def _loaded(draft: Draft, names: tuple[str, ...], listener: Listener) -> Built:
 
 
 def _measured(draft: Draft) -> Built:
-    draft.measure()
-    return _built(draft, draft.image())
+    return _built(draft, draft.finished())
 
 
 def _built(draft: Draft, image: Image, **more: object) -> Built:

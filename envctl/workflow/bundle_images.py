@@ -52,8 +52,7 @@ def drawn(
     yield _drawn("base", read_layout(folder_of(base.digest), base.digest), (_name(target.base),))
     if images:
         draft = build.draft_of(target.environment, order, listener)
-        draft.measure()
-        yield _drawn("image", packed_of(draft.image()), (build.default_name(target.environment),))
+        yield _drawn("image", packed_of(draft.finished()), (build.default_name(target.environment),))
 
 
 def _name(base: LockedBase) -> str:

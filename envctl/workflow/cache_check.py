@@ -11,9 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from envctl import lock
-from envctl.environment import trees_of
+from envctl.environment import parts_of
 from envctl.errors import BadInput
-from envctl.oci.store import place
 from envctl.run_uv import uv
 from envctl.tree import sha256_of
 
@@ -54,7 +53,7 @@ def _environment(folder: Path) -> str | None:
     wanted = {(package.name, package.version) for package in kept.packages}
     if missing := sorted(wanted - set(records)):
         return f"{' '.join(missing[0])} is not there"
-    parts = {str(root / path): place("trees", tree) / path for path, tree in trees_of(folder).items()}
+    parts = {path.name: path.parent for path in parts_of(folder).values()}
     for (name, _), record in records.items():
         if changed := _changed(record, parts):
             if root.name == "venv":  # the file may be uv's own, linked here: it would come back
@@ -81,19 +80,15 @@ def _name(info: Path) -> tuple[str, str]:
 
 
 def _changed(record: Path, parts: dict[str, Path]) -> str:
-    """The first file of a distribution that is missing or has another hash than its RECORD says; `parts` are folders
-    whose files lie elsewhere."""
+    """The first file of a distribution that is missing or has another hash than its RECORD says; `parts` has the
+    site-packages of those packages that lie elsewhere."""
     site = record.parent.parent
     with record.open(encoding="utf-8", newline="") as stream:
         for name, hashed, *_ in csv.reader(stream):
             algorithm, _, value = hashed.partition("=")
-            if algorithm == "sha256" and _sha256(_really(site / name, parts)) != value:
+            if algorithm == "sha256" and _sha256(parts.get(name.partition("/")[0], site) / name) != value:
                 return name
     return ""
-
-
-def _really(path: Path, parts: dict[str, Path]) -> Path:
-    return next((part / path.relative_to(each) for each, part in parts.items() if path.is_relative_to(each)), path)
 
 
 def _sha256(path: Path) -> str:
