@@ -47,7 +47,9 @@ def uv(arguments: list[str], cwd: Path, without: frozenset[str] = frozenset()) -
     process group."""
     from uv import find_uv_bin
 
-    environment = {key: value for key, value in os.environ.items() if key not in NOT_FOR_LOCKS | without}
+    strays = NOT_FOR_LOCKS | without
+    # PYTHONPATH, PYTHONHOME: uv's compiler of bytecode starts the interpreter with them, which may end it
+    environment = {key: value for key, value in os.environ.items() if key not in strays and key[:6] != "PYTHON"}
     # the lock says which interpreter and files; nothing may be fetched that it does not name
     environment |= {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
     with FINDING:

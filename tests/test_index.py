@@ -87,6 +87,20 @@ def test_indexes_of_the_user_s_own_do_not_come_before_it(
     assert_the_vendor_s(make(world.indexes), world)
 
 
+@pytest.mark.parametrize("variable", ["PYTHONHOME", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"])
+def test_python_variables_of_the_user_s_own_change_nothing_in_an_environment(
+    world: TwoIndexes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    (stray := tmp_path / "stray").mkdir()
+    (stray / "plain.py").write_text("stray = True")
+    for module in ("os", "encodings", "compileall"):  # what uv's compiler of bytecode starts with
+        (stray / f"{module}.py").write_text("raise SystemError('a stray module')")
+    monkeypatch.setenv(variable, str(stray))
+    made = make(world.indexes)
+    assert_the_vendor_s(made, world)
+    assert list(made.library.glob("*/site-packages/__pycache__/plain.*.pyc"))
+
+
 @pytest.mark.parametrize("kind", ["as_index", "as_folder"])
 def test_wheels_that_were_carried_over_are_as_good(world: TwoIndexes, kind: str) -> None:
     served = make(world.indexes)

@@ -143,7 +143,7 @@ def test_nothing_of_the_caller_s_shell_reaches_the_worker(tmp_path: Path, monkey
     made, runner, environment = job(tmp_path, do="sleep", seconds=600), LocalRunner(), echoing.with_numpy(NEWEST)
     thread = threading.Thread(target=runner.run, args=(made, environment))
     thread.start()
-    while not (made.folder / "worker.log").exists():
+    while not runner.running:
         assert thread.is_alive()
     (process,) = runner.running
     variables = Path(f"/proc/{process.pid}/environ").read_text()
