@@ -43,7 +43,7 @@ from installed import compile_envctl  # noqa: E402
 from envctl import environment, image, lock  # noqa: E402
 from envctl.aliases import Indexes  # noqa: E402
 from envctl.lock import Lock  # noqa: E402
-from envctl.oci import store, wheels  # noqa: E402
+from envctl.oci import bases, store, wheels  # noqa: E402
 from envctl.package import LockedPackage  # noqa: E402
 from envctl.runner.container import environment_mounts  # noqa: E402
 from envctl.tree import sha256_of  # noqa: E402
@@ -77,6 +77,7 @@ class Bench:
         self.folder, self.rounds, self.module = folder, rounds, SETS[name][1]
         self.lock = made_lock(SETS[name][0])
         self.base = image.here(BASE, print)
+        bases.point_to(BASE.name, self.base.digest)  # as `envctl base` does, which would make the same
         paths = wheels.bring(self.lock, Indexes(addresses={}), (), offline=False, say=print)
         self.context = folder / "context"
         (self.context / "wheels").mkdir(parents=True)

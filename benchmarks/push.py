@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+from installed import compile_envctl  # noqa: E402
+
 BLOCK = 1 << 20
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ def main() -> None:
     parser.add_argument("--lock", help="a lock that IMAGE was built of, by `envctl build LOCK --load --tag IMAGE`")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    compile_envctl()
     with tempfile.TemporaryDirectory(prefix="envctl-push-") as name:
         folder = Path(name)
         packing = 0.0 if options.lock else seconds(lambda: pack(options.image, folder))

@@ -25,7 +25,7 @@ from envctl.errors import HostLacks, Reason
 from envctl.tree import cache_root, canonical_json, write_whole
 
 if TYPE_CHECKING:
-    from envctl.spec import Base
+    from envctl.base import Base
 
 ALIAS = "debian"  # of the mirror, beside the aliases of Python indexes; mmdebstrap has its own default
 VARIANT = "minbase"

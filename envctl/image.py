@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from envctl.base import Base, base_for, bases
 from envctl.errors import BadInput, HostLacks
-from envctl.oci import daemon
 from envctl.oci.base_image import BaseImage
 from envctl.oci.bases import newest, stored_base
-from envctl.spec import Base, base_for, bases
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +35,7 @@ def base_named(name: str) -> Base:
 
 def make(base: Base, mirrors: Iterable[str], say: Callable[[str], None]) -> MadeBase:
     """Make a base, keep it, and give it to the Docker daemon where one answers."""
+    from envctl.oci import daemon
     from envctl.oci.debian_base import make_base
 
     made = make_base(base, mirrors, say)
@@ -57,6 +57,8 @@ def given_to_docker(image: BaseImage, say: Callable[[str], None]) -> str:
 
 
 def _loaded(base: BaseImage, name: str, say: Callable[[str], None]) -> str:
+    from envctl.oci import daemon
+
     there = daemon.named((base.image.config_descriptor.digest, base.image.digest), [name])
     if there:
         return there

@@ -1,4 +1,4 @@
-"""Image specs (`images/*.toml`): the Python packages of an engine's environment, and the bases it can stand on."""
+"""Image specs (`images/*.toml`): the Python packages of an engine's environment."""
 
 from __future__ import annotations
 
@@ -41,10 +41,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-BASES = "base"
 CONFORMANCE = "conformance"
 SAMPLES = "samples"
-NO_ENGINES = (BASES, "licences", "routes", CONFORMANCE, SAMPLES)  # files in images/ that are about something else
+NO_ENGINES = ("base", "licences", "routes", CONFORMANCE, SAMPLES)  # files in images/ that are about something else
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,22 +179,6 @@ class ImageSpec:
         raise BadInput(what, do=[f"versions it has a recipe for: {', '.join(served)}"])
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Base:
-    """A base image made from Debian packages: its CPython, its C library, and the tag it has in the local daemon."""
-
-    name: str
-    suite: str
-    python: str
-    glibc: str
-    packages: tuple[str, ...]
-
-    @property
-    def tag(self) -> str:
-        """The local name that `envctl base` gives it."""
-        return f"envctl-base:{self.suite}-py{self.python.replace('.', '')}"
-
-
 def engines() -> list[str]:
     """Every engine that has an image spec, sorted."""
     return sorted(path.stem for path in payload("images").glob("*.toml") if path.stem not in NO_ENGINES)
@@ -268,15 +251,3 @@ def node_tests() -> NodeTests:
 def sample_packages() -> Packages:
     """The distributions that read samples (images/samples.toml)."""
     return Packages(requirements=tuple(_load(payload("images") / f"{SAMPLES}.toml")["requirements"]), index={})
-
-
-def bases() -> list[Base]:
-    """The bases envctl can make, in order of preference."""
-    tables = _load(payload("images") / f"{BASES}.toml")["base"]
-    names = ("name", "suite", "python", "glibc")
-    return [Base(packages=tuple(table["packages"]), **{name: table[name] for name in names}) for table in tables]
-
-
-def base_for(python: str) -> Base | None:
-    """The base that brings this minor version of CPython, if any."""
-    return next((base for base in bases() if base.python == python), None)

@@ -143,7 +143,7 @@ def docker_base() -> Iterator[str]:
         pytest.skip("no Docker daemon")
     import docker
 
-    from envctl.spec import base_for
+    from envctl.base import base_for
 
     base = base_for("3.11")
     assert base

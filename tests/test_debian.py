@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from envctl import debian
+from envctl.base import Base, base_for, bases
 from envctl.debian import DebianPackage, packages_of
 from envctl.errors import HostLacks
-from envctl.spec import Base, base_for, bases
 from envctl.tree import cache_root
 from tests import debian_repo, locking
 

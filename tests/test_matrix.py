@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from envctl import compiled
+from envctl.base import bases
 from envctl.compiled import read_component
 from envctl.errors import BadInput
 from envctl.matrix import load
 from envctl.matrix_file import MatrixError
 from envctl.release import EVIDENCE
-from envctl.spec import bases, engines, read_spec
+from envctl.spec import engines, read_spec
 from envctl.tree import payload
 
 HEAD = 'component = "engine"\ntitle = "An engine"\nkind = "engine"\n'

@@ -14,7 +14,7 @@ from typing import Any
 
 from envctl import __version__
 from envctl.errors import EnvctlError
-from envctl.oci import BYTECODE_RULES, RULES, daemon
+from envctl.oci import BYTECODE_RULES, RULES
 from envctl.oci.store import place, read_note, write_note
 
 KIND = "loaded"
@@ -59,5 +59,7 @@ def _stands(lock: Path) -> str:
 
 def _has(images: dict[str, str]) -> bool:
     """Whether Docker has just these images under their names."""
+    from envctl.oci import daemon  # http and all: not wanted where nothing was kept
+
     found = {name: daemon.image(name) for name in images}
     return all(there is not None and there["Id"] == images[name] for name, there in found.items())

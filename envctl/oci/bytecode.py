@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from envctl.errors import HostLacks
 from envctl.oci import BYTECODE_RULES
@@ -20,7 +21,7 @@ from envctl.oci.entry import Entry
 from envctl.oci.install import sources
 from envctl.oci.recipe import Place
 from envctl.oci.store import checked, place, read_note, write_note
-from envctl.oci.wheel import Wheel, read_zip
+from envctl.oci.wheel import DEFLATED, Packed, Wheel
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +55,7 @@ class Bytecode:
         for sha in wheels:
             if not modules[sha]:
                 write_note("bytecode", keys[sha], {"parts": []})
-        plans = [Plan(key=keys[sha], wheel=wheels[sha].path, modules=modules[sha]) for sha in wheels if modules[sha]]
+        plans = [_plan(keys[sha], wheels[sha], modules[sha]) for sha in wheels if modules[sha]]
         if plans:
             count = sum(len(plan.modules) for plan in plans)
             self.say(f"compiling {count} modules with CPython {self.compiler.base.python} of the base")
@@ -74,15 +75,33 @@ class Bytecode:
             job.stop()
 
 
+def _plan(key: str, wheel: Wheel, modules: dict[str, str]) -> Plan:
+    places = {path: wheel.members[member].data for member, path in modules.items()}
+    return Plan(key=key, wheel=wheel.path, modules=places)
+
+
 def _entries(key: str, wheel: Wheel) -> Iterator[Entry]:
     note = read_note("bytecode", key)
     assert note is not None
     for number, sha256 in enumerate(note["parts"]):
-        path = place("bytecode", f"{key}.{number}.zip")
+        path = place("bytecode", f"{key}.{number}.part")
         try:
             checked(path, sha256, f"the bytecode of {wheel.label}")
         except (HostLacks, FileNotFoundError):
             place("bytecode", f"{key}.json").unlink(missing_ok=True)  # made anew at the next call
             raise
-        for name, data in read_zip(path).items():
+        for name, data in _read_part(path).items():
             yield Entry(path=name, data=data, owner=wheel.label)
+
+
+def _read_part(path: Path) -> dict[str, Packed]:
+    """What the compiler (envctl/worker/bytecode.py) wrote, by its path in the environment."""
+    with path.open("rb") as stream:
+        rows = [stream.readline()[:-1].split(b" ", 3) for _ in range(int(stream.readline()))]
+        offset, found = stream.tell(), {}
+    for packed, size, crc, name in rows:
+        found[name.decode()] = Packed(
+            archive=path, offset=offset, packed=int(packed), size=int(size), crc=int(crc), method=DEFLATED
+        )
+        offset += int(packed)
+    return found

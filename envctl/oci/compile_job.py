@@ -6,7 +6,7 @@ container of the base. Both give the same bytes: it is the same program with the
 
 from __future__ import annotations
 
-import json
+import marshal
 import os
 import shutil
 import subprocess
@@ -21,6 +21,7 @@ from envctl.oci import rootfs
 from envctl.oci.base_image import BaseImage
 from envctl.oci.recipe import Place
 from envctl.oci.store import place, write_note
+from envctl.oci.wheel import STORED, Packed
 from envctl.tree import disk_errors, sha256_of
 
 PART = 128  # modules compiled in one process
@@ -29,21 +30,24 @@ SCRIPT = Path(__file__).resolve().parent.parent / "worker" / "bytecode.py"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """A wheel's modules (member -> path below the prefix), and the key that names their bytecode."""
+    """A wheel's modules (path below the prefix -> where the wheel has it), and the key that names their bytecode."""
 
     key: str
     wheel: Path
-    modules: dict[str, str]
+    modules: dict[str, Packed]
 
     def parts(self, to: Place) -> list[dict[str, Any]]:
         """What the script shall do; the wheel lies beside its job file."""
-        modules = [[member, path, to.bytecode(path)] for member, path in self.modules.items()]
+        modules = [
+            (path, to.bytecode(path), data.offset, data.packed, data.method != STORED, data.crc)
+            for path, data in self.modules.items()
+        ]
         return [
             {
                 "wheel": f"/mnt/{self.key}.whl",
                 "prefix": to.prefix,
                 "modules": modules[start : start + PART],
-                "out": f"/mnt/{self.key}.{number}.zip",
+                "out": f"/mnt/{self.key}.{number}.part",
             }
             for number, start in enumerate(range(0, len(modules), PART))
         ]
@@ -71,7 +75,7 @@ class CompileJob:
             self.job = Path(self.folder.name)
             self._fill(self.plans, self.to)
         python = f"{self.base.home}/python{self.to.python}"
-        self.command = [python, "-s", "-S", "/mnt/bytecode.py", "/mnt/job.json", str(len(os.sched_getaffinity(0)))]
+        self.command = [python, "-s", "-S", "/mnt/bytecode.py", "/mnt/job", str(len(os.sched_getaffinity(0)))]
         self.errors: IO[str] = (self.job / "errors").open("w+", encoding="utf-8")
         root = rootfs.unpacked(self.base)
         try:  # here and not in the thread: the program ends with the one that started it
@@ -105,7 +109,7 @@ class CompileJob:
             except OSError:
                 shutil.copyfile(plan.wheel, self.job / f"{plan.key}.whl")
         parts = [part for plan in plans for part in plan.parts(to)]
-        (self.job / "job.json").write_text(json.dumps(parts), encoding="utf-8")
+        (self.job / "job").write_bytes(marshal.dumps(parts, 2))
         shutil.copyfile(SCRIPT, self.job / "bytecode.py")
 
     def _work(self) -> None:
@@ -123,7 +127,7 @@ class CompileJob:
         self.forbidden = self.forbidden or (rootfs.refusal(words) if code else "")
         if self.forbidden:
             code, words = in_container(self.job, self.base, self.command, self.forbidden)
-            for path in sorted(self.job.glob("*.zip")) if code == 0 else ():
+            for path in sorted(self.job.glob("*.part")) if code == 0 else ():
                 self._keep(path.name)
         if code or any(self.missing.values()):
             raise _failed(words)
@@ -137,7 +141,7 @@ class CompileJob:
         return code, self.errors.read()
 
     def _keep(self, name: str) -> None:
-        """A part was written: `KEY.NUMBER.zip`. With the last one of a wheel, its bytecode is there."""
+        """A part was written: `KEY.NUMBER.part`. With the last one of a wheel, its bytecode is there."""
         key, number, _ = name.split(".")
         path = self.job / name
         self.made[key][int(number)] = sha256_of(path)

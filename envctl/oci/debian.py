@@ -23,8 +23,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from envctl.base import Base
 from envctl.errors import HostLacks, Reason
-from envctl.spec import Base
 from envctl.tree import disk_errors
 
 STOP_SECONDS = 60  # that mmdebstrap is given to take its folder away

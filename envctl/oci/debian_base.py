@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO
 
+from envctl.base import Base
 from envctl.oci.base_image import BaseImage
 from envctl.oci.bases import base_image, being_made, folder_of, point_to, publish
 from envctl.oci.blobs import packed_of
@@ -19,7 +20,6 @@ from envctl.oci.debian import architecture, bootstrap, is_removed
 from envctl.oci.layout import read_layout
 from envctl.oci.packed_tar import pack_layer
 from envctl.oci.written import fill
-from envctl.spec import Base
 
 EPOCH = "1970-01-01T00:00:00Z"
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

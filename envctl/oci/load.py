@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain
+from typing import Protocol
 
 from envctl.errors import HostLacks, Reason
 from envctl.oci import daemon
@@ -32,25 +32,27 @@ def load(draft: Draft, names: list[str], say: Callable[[str], None]) -> Loaded:
     """Have the daemon hold the image under these names. Layers that were never made are measured on their way."""
     if all(part.measured for part in draft.parts) and (done := _there_already(draft.image(), names)):
         return done
-    if daemon.has_containerd_store():
-        return _into_containerd(draft.layers(), draft.finished, names, say, draft.recipe.base.image)
-    items: list[Item] = [*draft.recipe.base.layers, *draft.parts]
-    known = [layer.diff_id for layer in draft.recipe.base.layers]
-    for part in draft.parts:
-        if part.measured is None:
-            break
-        known.append(part.measured.diff_id)
-    return _into_classic(items, known, draft.image, names, say)
+
+    def way() -> _Way:
+        base = draft.recipe.base.image
+        if daemon.has_containerd_store(base.config_descriptor.digest):
+            return _Containerd(draft.layers(), draft.finished, names, say, base)
+        return _Classic([*draft.recipe.base.layers, *draft.parts], draft.image, names, say)
+
+    return _sent(way, say)
 
 
 def load_image(image: Image, names: list[str], say: Callable[[str], None]) -> Loaded:
     """The same for an image all of whose layers are known, a base for example."""
     if done := _there_already(image, names):
         return done
-    if daemon.has_containerd_store():
-        return _into_containerd(image.layers, lambda: image, names, say)
-    known = [layer.diff_id for layer in image.layers]
-    return _into_classic(list(image.layers), known, lambda: image, names, say)
+
+    def way() -> _Way:
+        if daemon.has_containerd_store():
+            return _Containerd(image.layers, lambda: image, names, say)
+        return _Classic(list(image.layers), lambda: image, names, say)
+
+    return _sent(way, say)
 
 
 def _there_already(image: Image, names: list[str]) -> Loaded | None:
@@ -59,18 +61,121 @@ def _there_already(image: Image, names: list[str]) -> Loaded | None:
     return Loaded(image=image, identifier=found, sent=0) if found else None
 
 
-def _into_classic(
-    items: list[Item], known: list[str], finish: Callable[[], Image], names: list[str], say: Callable[[str], None]
-) -> Loaded:
-    """Send it without the layers that are there; all of them, where they are not there after all."""
-    present = max((_common(known, chain) for chain in daemon.chains()), default=0)
+def _sent(choose: Callable[[], _Way], say: Callable[[str], None]) -> Loaded:
+    """Send an image, without the layers that are there. The daemon is asked what it has when it was greeted already."""
+    chosen: list[_Way] = []
+
+    def body() -> Iterator[bytes]:
+        yield greeting()
+        chosen.append(choose())
+        yield from chosen[0].archive()
+
     try:
-        return _send_classic(items, finish, names, present, say)
+        post(body())
     except HostLacks as error:
-        if not present or not _is_absent(error):
+        if not chosen or not chosen[0].skips or not _is_absent(error):
             raise
-    say("a layer is not there after all: sending the whole image")
-    return _send_classic(items, finish, names, 0, say)
+        say("a layer is not there after all: sending the whole image")
+        post(chosen[0].whole())
+    return chosen[0].loaded()
+
+
+class _Way(Protocol):
+    """How one kind of store takes an image."""
+
+    @property
+    def skips(self) -> bool:
+        """Whether the archive lacks something that the daemon is thought to have."""
+
+    def archive(self) -> Iterator[bytes]:
+        """The bytes to send, as little as will do."""
+
+    def whole(self) -> Iterator[bytes]:
+        """All of them."""
+
+    def loaded(self) -> Loaded:
+        """What came of it, once it was sent."""
+
+
+class _Classic:
+    """Docker's own store takes an archive of tars, without the first layers of an image that it has."""
+
+    def __init__(
+        self, items: list[Item], finish: Callable[[], Image], names: list[str], say: Callable[[str], None]
+    ) -> None:
+        self.items, self.finish, self.names, self.say = items, finish, names, say
+        self.present = 0
+
+    @property
+    def skips(self) -> bool:
+        return self.present > 0
+
+    def archive(self) -> Iterator[bytes]:
+        known = list(_known(self.items))
+        self.present = max((_common(known, chain) for chain in daemon.chains()), default=0)
+        self.say(f"loading into Docker: {len(self.items) - self.present} of {len(self.items)} layers")
+        return docker_archive(self.items, self.names, self.finish, self.present)
+
+    def whole(self) -> Iterator[bytes]:
+        self.present = 0
+        return docker_archive(self.items, self.names, self.finish)
+
+    def loaded(self) -> Loaded:
+        image = self.finish()
+        identifier = image.config_descriptor.digest
+        if daemon.image(identifier) is None:
+            raise _another_than(identifier)
+        return Loaded(image=image, identifier=identifier, sent=len(self.items) - self.present)
+
+
+class _Containerd:
+    """The containerd store wants an OCI layout, and takes one without the blobs that its content store has: the base's
+    where the base is there, and those that it was sent before. Layers are sent while those after them are made."""
+
+    def __init__(
+        self,
+        layers: Iterable[Layer],
+        finish: Callable[[], Image],
+        names: list[str],
+        say: Callable[[str], None],
+        base: Image | None = None,
+    ) -> None:
+        self.layers, self.finish, self.names, self.say = layers, finish, names, say
+        self.key = str(daemon.get("/info")["ID"]).replace(":", "").lower()
+        self.before = frozenset((read_note("daemons", self.key) or {}).get("blobs", []))
+        if base and daemon.image(base.digest):
+            self.before |= {layer.blob.digest for layer in base.layers}
+        self.skipped = self.before
+
+    @property
+    def skips(self) -> bool:
+        return bool(self.skipped)
+
+    def archive(self) -> Iterator[bytes]:
+        self.say("loading into Docker, without the layers that it has" if self.before else "loading into Docker")
+        return growing_archive(self.layers, self.finish, [], self.skipped)
+
+    def whole(self) -> Iterator[bytes]:
+        self.skipped = frozenset()
+        return oci_archive(self.finish(), [])
+
+    def loaded(self) -> Loaded:
+        image = self.finish()
+        blobs = {layer.blob.digest for layer in image.layers}
+        write_note("daemons", self.key, {"blobs": sorted(blobs | self.before)})
+        # an archive's names are taken as they stand there, without their registry: they are given afterwards
+        if _there_already(image, self.names) is None:
+            raise _another_than(image.digest)
+        return Loaded(image=image, identifier=image.digest, sent=len(blobs - self.skipped))
+
+
+def _known(items: list[Item]) -> Iterator[str]:
+    """The layers' tars as far as they are measured."""
+    for item in items:
+        layer = item if isinstance(item, Layer) else item.measured
+        if layer is None:
+            return
+        yield layer.diff_id
 
 
 def _common(one: list[str], other: list[str]) -> int:
@@ -79,48 +184,8 @@ def _common(one: list[str], other: list[str]) -> int:
     )
 
 
-def _send_classic(
-    items: list[Item], finish: Callable[[], Image], names: list[str], present: int, say: Callable[[str], None]
-) -> Loaded:
-    say(f"loading into Docker: {len(items) - present} of {len(items)} layers")
-    post(chain([greeting()], docker_archive(items, names, finish, present)))
-    image = finish()
-    identifier = image.config_descriptor.digest
-    if daemon.image(identifier) is None:
-        raise HostLacks("Docker loaded something else than was sent", because=[Reason(text=f"it has no {identifier}")])
-    return Loaded(image=image, identifier=identifier, sent=len(items) - present)
-
-
-def _into_containerd(
-    layers: Iterable[Layer],
-    finish: Callable[[], Image],
-    names: list[str],
-    say: Callable[[str], None],
-    base: Image | None = None,
-) -> Loaded:
-    """The containerd store wants an OCI layout, and takes one without the blobs that its content store has: the base's
-    where the base is there, and those that it was sent before. Layers are sent while those after them are made."""
-    key = str(daemon.get("/info")["ID"]).replace(":", "").lower()
-    before = frozenset((read_note("daemons", key) or {}).get("blobs", []))
-    if base and daemon.image(base.digest):
-        before |= {layer.blob.digest for layer in base.layers}
-    skipped = before
-    say("loading into Docker, without the layers that it has" if before else "loading into Docker")
-    try:
-        post(growing_archive(layers, finish, [], skipped))
-    except HostLacks as error:
-        if not skipped or not _is_absent(error):
-            raise
-        say("a layer is not there after all: sending the whole image")
-        skipped = frozenset()
-        post(oci_archive(finish(), []))
-    image = finish()
-    blobs = {layer.blob.digest for layer in image.layers}
-    write_note("daemons", key, {"blobs": sorted(blobs | before)})
-    if _there_already(image, names) is None:  # an archive's names are taken as they stand there, without their registry
-        because = [Reason(text=f"it has no {image.digest}")]
-        raise HostLacks("Docker loaded something else than was sent", because=because)
-    return Loaded(image=image, identifier=image.digest, sent=len(blobs - skipped))
+def _another_than(digest: str) -> HostLacks:
+    return HostLacks("Docker loaded something else than was sent", because=[Reason(text=f"it has no {digest}")])
 
 
 def _is_absent(error: HostLacks) -> bool:

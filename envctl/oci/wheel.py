@@ -90,12 +90,6 @@ def read_wheel(path: Path, label: str) -> Wheel:
     return Wheel(path=path, label=label, info=_info(members, label), members={each.name: each for each in members})
 
 
-def read_zip(path: Path) -> dict[str, Packed]:
-    """The members of a zip file that was made here."""
-    with zipfile.ZipFile(path) as archive, path.open("rb") as stream:
-        return {info.filename: _packed(info, stream, path) for info in archive.infolist()}
-
-
 def raw(stream: BinaryIO, data: Packed) -> Iterator[bytes]:
     """The bytes as they lie in the zip file, in blocks."""
     left, at = data.packed, data.offset

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envctl.aliases import Indexes
+from envctl.base import Base, base_for, bases
 from envctl.environment import Environment, find_or_stage
 from envctl.errors import HostLacks, Reason
 from envctl.job import Job, Result
@@ -22,7 +23,6 @@ from envctl.oci import PREFIX
 from envctl.runner.container import as_command, check_readable, environment_mounts, hand_over, mounts, shut_in
 from envctl.runner.gpu_request import as_flags, device_request
 from envctl.runner.outcome import outcome, write_reproduce
-from envctl.spec import Base, base_for, bases
 
 if TYPE_CHECKING:
     from envctl.oci.base_image import BaseImage

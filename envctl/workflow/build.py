@@ -16,13 +16,12 @@ from envctl.oci.assemble import Draft
 from envctl.oci.base_image import BaseImage
 from envctl.oci.content import Image
 from envctl.oci.recipe import Recipe
-from envctl.workflow.ask import Listener
 from envctl.workflow.build_base import Wish, base_for_lock
 
 if TYPE_CHECKING:
     from envctl.oci.push import Pushed
     from envctl.oci.reference import Reference
-    from envctl.workflow.ask import Ask
+    from envctl.workflow.ask import Ask, Listener
 
 KINDS = ("oci", "docker-archive")
 # Docker's grammar of a name with its tag; upper case is for tags only

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from envctl.base import bases
 from envctl.bundle.manifest import Picture
 from envctl.bundle.writing import Item, of_bytes
 from envctl.errors import HostLacks, Reason
@@ -18,7 +19,6 @@ from envctl.oci.bases import folder_of
 from envctl.oci.blobs import Packed, packed_of
 from envctl.oci.content import compact_json, digest_of
 from envctl.oci.layout import read_layout
-from envctl.spec import bases
 from envctl.workflow import build
 from envctl.workflow.ask import Listener
 

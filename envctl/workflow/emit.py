@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from envctl.base import bases
 from envctl.lock import Lock
 from envctl.oci import daemon
 from envctl.oci.base_image import BaseImage
 from envctl.oci.dockerfile import dockerfile, write_context
 from envctl.oci.load import load_image
 from envctl.oci.reference import has_host
-from envctl.spec import bases
 from envctl.workflow.ask import Listener
 from envctl.workflow.build import Order, base_of, bring
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from envctl import debian, lock
 from envctl.aliases import Indexes
+from envctl.base import Base, base_for, bases
 from envctl.errors import BadInput
 from envctl.explain import no_stack
 from envctl.lockfile import Asked, Line, LockedBase, Target, Wanted
@@ -20,7 +21,7 @@ from envctl.package import LockedPackage
 from envctl.question import GPU_SIDE, OTHER_SYSTEMS
 from envctl.request import Known, Pin, Request
 from envctl.solver import Conflict, Stack, solve
-from envctl.spec import Base, ImageSpec, base_for, bases
+from envctl.spec import ImageSpec
 from envctl.workflow.machine import facts_of, machine
 from envctl.workflow.prepare import check_pins_took_effect
 from envctl.workflow.resolve import INSIDE_AN_IMAGE

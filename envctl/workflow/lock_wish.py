@@ -7,13 +7,13 @@ import re
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
+from envctl.base import base_for, bases
 from envctl.errors import BadInput, HostLacks
 from envctl.host import HostFacts, interpreters, read_host
 from envctl.lock import PLATFORMS
 from envctl.lockfile import Asked, Said, Wanted
 from envctl.matrix import load
 from envctl.request import Known, Pin
-from envctl.spec import base_for, bases
 from envctl.workflow.machine import PROBED, facts_of, known_of
 
 OWN = ("name", "python", "platform", "base")

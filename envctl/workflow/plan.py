@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from packaging.version import Version
 
 from envctl import evidence
+from envctl.base import base_for
 from envctl.errors import BadInput, HostLacks, NoStack, Reason
 from envctl.evidence import refuted
 from envctl.host import HostFacts
@@ -22,7 +23,7 @@ from envctl.release import Claim
 from envctl.request import Known, Pin, Request
 from envctl.runner import Runner, runners
 from envctl.solver import Conflict, Stack, solve
-from envctl.spec import ImageSpec, base_for, read_spec
+from envctl.spec import ImageSpec, read_spec
 from envctl.workflow.ask import Ask
 from envctl.workflow.of_file import with_file
 

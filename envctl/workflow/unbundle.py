@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from envctl import lock, lockfile
+from envctl.base import bases
 from envctl.bundle.manifest import File, Manifest, Picture, load
 from envctl.bundle.reading import blocks, check_there
 from envctl.errors import BadInput, HostLacks, Reason
 from envctl.oci.bases import point_to
 from envctl.oci.store import checked, new_file, new_folder, place
-from envctl.spec import bases
 from envctl.tree import cache_root, write_whole
 
 Say = Callable[[str], None]
