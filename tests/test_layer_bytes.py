@@ -14,14 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from envctl.oci import stream
+from envctl.oci import RULES, stream
 from envctl.oci.entry import Entry, with_folders
 from envctl.oci.install import installed, skeleton
 from envctl.oci.layer import HEAVY, MOST, groups
 from envctl.oci.recipe import Place
 from envctl.oci.wheel import read_wheel
 from envctl.package import LockedPackage
+from envctl.tree import sha256_of
 from tests import odd_wheels
+from tests.conftest import ROOT
 from tests.odd_wheels import File
 
 BELOW = "opt/env"
@@ -120,6 +122,13 @@ def test_the_bytes_of_the_rules(tmp_path: Path) -> None:
     measured = stream.measure(made, BELOW)
     assert measured.diff_id == "sha256:0ede9c481863b2bb6945380429cb26277e4775512eede71a480fd9c1be489e77"
     assert measured.gzip_digest == "sha256:08cf1002e86e05822d9d6831d40d3132e413929c5cf533d04bd2aeefe41ab050"
+
+
+def test_the_compiler_of_the_rules() -> None:
+    """Golden: bytecode depends on the names that its compiler holds and on all that it imports. Whoever changes more of
+    that file than its comments must raise envctl.oci.RULES: two caches would differ, and call a layer damaged."""
+    path = ROOT / "envctl" / "worker" / "bytecode.py"
+    assert (RULES, sha256_of(path)) == (3, "4200114793e10ba572dd49f71ab5f6a89284571a02f28db01ba6f2c83db2f4a1")
 
 
 # ---- which wheel goes where

@@ -14,7 +14,7 @@ from typing import Any
 
 from envctl import __version__
 from envctl.errors import EnvctlError
-from envctl.oci import BYTECODE_RULES, RULES
+from envctl.oci import RULES
 from envctl.oci.store import place, read_note, write_note
 
 KIND = "loaded"
@@ -41,7 +41,7 @@ def remember(arguments: list[str], lock: Path, images: dict[str, str], answer: d
 
 def _key(arguments: list[str]) -> str:
     """Names a command: its words, where it is called, and the rules by which images are made."""
-    parts = [arguments, str(Path.cwd()), __version__, RULES, BYTECODE_RULES]
+    parts = [arguments, str(Path.cwd()), __version__, RULES]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -9,8 +9,7 @@ from typing import Any
 
 from envctl.errors import BadInput
 from envctl.oci.content import Image, Layer, compact_json
-from envctl.oci.debian import InstalledPackage
-from envctl.oci.survey import Interpreter
+from envctl.oci.surveyed import InstalledPackage, Interpreter
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

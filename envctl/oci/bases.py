@@ -18,9 +18,8 @@ from pathlib import Path
 from envctl.oci.base_image import BaseImage
 from envctl.oci.blobs import Packed, read_all
 from envctl.oci.content import IMAGE_NAME, NAME, digest_of
-from envctl.oci.debian import InstalledPackage
 from envctl.oci.layout import image_of, read_layout
-from envctl.oci.survey import Interpreter, Survey, survey
+from envctl.oci.surveyed import InstalledPackage, Interpreter, Survey
 from envctl.tree import cache_root, canonical_json, disk_errors, write_whole
 
 HEX = 64
@@ -42,6 +41,8 @@ def base_image(stored: Packed, name: str) -> BaseImage:
     record = folder_of(digest).with_suffix(".json")
     found = _recorded(record)
     if found is None:
+        from envctl.oci.survey import survey
+
         found = survey(image_of(stored).layers, json.loads(read_all(stored.config)))
         write_whole(record, canonical_json(asdict(found)))
     return BaseImage(

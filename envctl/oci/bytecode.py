@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from envctl.errors import HostLacks
-from envctl.oci import BYTECODE_RULES
+from envctl.oci import RULES
 from envctl.oci.base_image import BaseImage
 from envctl.oci.compile_job import CompileJob, Plan
 from envctl.oci.content import compact_json
@@ -33,7 +33,7 @@ class Compiler:
 
     def key(self, sha256: str) -> str:
         """Names the bytecode of a wheel."""
-        parts = [BYTECODE_RULES, sha256, self.base.identity, self.place.prefix, self.place.python]
+        parts = [RULES, sha256, self.base.identity, self.place.prefix, self.place.python]
         return hashlib.sha256(compact_json(parts)).hexdigest()
 
     def is_kept(self, sha256: str) -> bool:

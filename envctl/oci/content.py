@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -86,3 +87,11 @@ def digest_of(data: bytes) -> str:
 def compact_json(data: object) -> bytes:
     """JSON without blanks and with sorted keys, as UTF-8: the bytes depend on the data alone."""
     return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def architecture() -> str:
+    """This machine's architecture as images name it."""
+    import platform
+
+    names = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+    return names.get(platform.machine(), platform.machine() or sys.platform)

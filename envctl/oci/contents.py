@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from envctl.lock import Lock
-from envctl.oci import BYTECODE_RULES, RULES
+from envctl.oci import RULES
 from envctl.oci.base_image import BaseImage
 from envctl.oci.bytecode import Bytecode, Compiler
 from envctl.oci.content import compact_json
@@ -61,7 +61,7 @@ class Contents:
     def _check_sharing(self, packages: tuple[LockedPackage, ...]) -> None:
         """Raise `BadInput` unless these wheels have the same bytes for every path that they share; that they have, is
         kept: to open large wheels again takes longer than all else that a mounted environment needs."""
-        parts = [RULES, BYTECODE_RULES, sorted(each.sha256 for each in packages), self.base.identity]
+        parts = [RULES, sorted(each.sha256 for each in packages), self.base.identity]
         key = hashlib.sha256(compact_json([*parts, self.place.prefix, self.place.python])).hexdigest()
         if read_note("names", key) is None:
             together([*(self._of(package) for package in packages), self.skeleton])

@@ -9,7 +9,7 @@ import http.client
 import json
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -55,28 +55,60 @@ def _connection(seconds: float) -> http.client.HTTPConnection:
 
 
 @contextmanager
-def asked(
-    method: str,
-    path: str,
-    body: Iterable[bytes] | None = None,
-    kind: str = "application/x-tar",
-    seconds: float = SECONDS,
-) -> Iterator[http.client.HTTPResponse]:
+def asked(method: str, path: str, seconds: float = SECONDS) -> Iterator[http.client.HTTPResponse]:
     """The daemon's answer. Raises `HostLacks` when it does not answer."""
     connection = _connection(seconds)
-    headers = {"Content-Type": kind} if body is not None else {}
     try:
-        try:
-            with suppress(BrokenPipeError, ConnectionResetError):  # it refused half-way: why is in its answer
-                connection.request(method, path, body=body, headers=headers, encode_chunked=body is not None)
+        with _answering():
+            connection.request(method, path)
             answer = connection.getresponse()
-        except (OSError, http.client.HTTPException) as error:
-            because = [Reason(text=str(error) or type(error).__name__, source=address())]
-            do = ["start it, or write a file: -o oci:DIR"]
-            raise HostLacks("Docker does not answer", because=because, do=do) from error
         yield answer
     finally:
         connection.close()
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Raises `HostLacks` where the daemon is not there, or ends a conversation."""
+    try:
+        yield
+    except (OSError, http.client.HTTPException) as error:
+        because = [Reason(text=str(error) or type(error).__name__, source=address())]
+        do = ["start it, or write a file: -o oci:DIR"]
+        raise HostLacks("Docker does not answer", because=because, do=do) from error
+
+
+class Upload:
+    """An archive on its way to the daemon, which begins to work when it has the first bytes. To be closed."""
+
+    def __init__(self, path: str) -> None:
+        self.connection = _connection(SECONDS)
+        with _answering():
+            self.connection.putrequest("POST", path)
+            self.connection.putheader("Content-Type", "application/x-tar")
+            self.connection.putheader("Transfer-Encoding", "chunked")
+            self.connection.endheaders()
+
+    def send(self, block: bytes) -> bool:
+        """Send some of it; whether the daemon takes more. Where it refuses half-way, why is in its answer."""
+        with _answering(), suppress(BrokenPipeError, ConnectionResetError):
+            self.connection.send(b"%x\r\n%b\r\n" % (len(block), block))
+            return True
+        return False
+
+    def answer(self) -> bytes:
+        """What the daemon says once it has all of it; raises `HostLacks` when it refuses."""
+        with _answering():
+            with suppress(BrokenPipeError, ConnectionResetError):
+                self.connection.send(b"0\r\n\r\n")
+            answer = self.connection.getresponse()
+            data = answer.read()
+        if answer.status >= 400:
+            raise refused(data)
+        return data
+
+    def close(self) -> None:
+        self.connection.close()
 
 
 def get(path: str) -> Any:

@@ -15,16 +15,15 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from envctl.base import Base
 from envctl.errors import HostLacks, Reason
+from envctl.oci.surveyed import InstalledPackage
 from envctl.tree import disk_errors
 
 STOP_SECONDS = 60  # that mmdebstrap is given to take its folder away
@@ -51,15 +50,6 @@ NEEDS = [
     "or as a user with subordinate ids (apt-get install uidmap; a line in /etc/subuid and in /etc/subgid) where the "
     "kernel allows user namespaces",
 ]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class InstalledPackage:
-    """One installed Debian package of a base, as dpkg writes it."""
-
-    name: str
-    version: str
-    arch: str
 
 
 def bootstrap(base: Base, archive: Path, mirrors: Iterable[str], say: Callable[[str], None]) -> None:
@@ -187,11 +177,3 @@ def installed(files: Mapping[str, str]) -> tuple[InstalledPackage, ...]:
                 names = {"name": fields["Package"], "version": fields["Version"], "arch": fields["Architecture"]}
                 found.add(InstalledPackage(**names))
     return tuple(sorted(found, key=lambda package: (package.name, package.arch, package.version)))
-
-
-def architecture() -> str:
-    """This machine's architecture as images name it."""
-    import platform
-
-    names = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
-    return names.get(platform.machine(), platform.machine() or sys.platform)

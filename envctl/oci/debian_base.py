@@ -15,8 +15,8 @@ from envctl.oci.base_image import BaseImage
 from envctl.oci.bases import base_image, being_made, folder_of, point_to, publish
 from envctl.oci.blobs import packed_of
 from envctl.oci.cleaned import write_cleaned
-from envctl.oci.content import Image, compact_json
-from envctl.oci.debian import architecture, bootstrap, is_removed
+from envctl.oci.content import Image, architecture, compact_json
+from envctl.oci.debian import bootstrap, is_removed
 from envctl.oci.layout import read_layout
 from envctl.oci.packed_tar import pack_layer
 from envctl.oci.written import fill

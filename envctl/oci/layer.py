@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from envctl.oci import BYTECODE_RULES, RULES
+from envctl.oci import RULES
 from envctl.oci.content import LAYER_GZIP, Descriptor, Layer, compact_json
 from envctl.oci.contents import Contents
 from envctl.oci.entry import FOLDER, Entry, with_folders
@@ -54,7 +54,7 @@ class Part:
         """Names the layer by everything that its bytes depend on."""
         base, place = self.contents.base, self.contents.place
         wheels = [each.sha256 for each in self.group.packages]
-        parts = [RULES, BYTECODE_RULES, place.prefix, place.python, base.identity, base.home, wheels]
+        parts = [RULES, place.prefix, place.python, base.identity, base.home, wheels]
         return hashlib.sha256(compact_json([*parts, self.group.last, list(self.group.lacking)])).hexdigest()
 
     def _remembered(self) -> Measured | None:

@@ -12,8 +12,7 @@ from typing import Any
 
 from envctl.errors import BadInput, Reason
 from envctl.oci.blobs import INDEXES, MANIFESTS, Blob, Packed, descriptor, file_blob, layer_of, read_all
-from envctl.oci.content import NAME, Descriptor, Image, blob_path
-from envctl.oci.debian import architecture
+from envctl.oci.content import NAME, Descriptor, Image, architecture, blob_path
 
 LARGEST = 4 << 20  # of a manifest, as registries have it
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tarfile
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from envctl.child import die_with_parent
 from envctl.errors import HostLacks, Reason
 from envctl.oci.base_image import BaseImage
 from envctl.oci.content import Layer
 from envctl.oci.store import new_folder, place
-from envctl.oci.survey import TarStream, members
+
+if TYPE_CHECKING:
+    import tarfile
 
 WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"
 MOST_LINKS = 40
@@ -64,6 +65,8 @@ def _namespaces() -> list[str]:
 
 def _unpack(layer: Layer, root: Path) -> None:
     """Put a layer's files over those that are there. Devices are left out, owners are the caller."""
+    from envctl.oci.survey import TarStream, members  # not wanted where the base is unpacked
+
     stream = TarStream(layer.tar())
     for member, content in members(stream):
         _put(member, content, root)

@@ -16,38 +16,14 @@ from typing import IO, Any
 from envctl.errors import BadInput, JobFailed, Reason
 from envctl.oci.blobs import BLOCK
 from envctl.oci.content import Layer
-from envctl.oci.debian import InstalledPackage, installed, tells_packages
+from envctl.oci.debian import installed, tells_packages
+from envctl.oci.surveyed import Interpreter, Survey
 
 PYTHON = re.compile(r"(.*/)?(bin/python3(\.\d+)?|lib[^/]*/(.*/)?libpython3\.\d+\.so(\.[\d.]+)?)")
 # CPython's PY_VERSION is a string constant of the file that holds the compiler: the program, or its shared library
 VERSION = re.compile(rb"\0(3\.\d+\.\d+)\+?\0")
 USUAL_PATH = "/usr/local/bin:/usr/bin:/bin"
 MOST_LINKS = 40
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Interpreter:
-    """A CPython: its exact version, the SHA-256 of the file that holds its compiler, and the folder of its program."""
-
-    version: str
-    sha256: str
-    home: str
-
-    @property
-    def minor(self) -> str:
-        """Its minor version: 3.11."""
-        return ".".join(self.version.split(".")[:2])
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Survey:
-    """The CPythons on the image's PATH, the one that `python3` means first; Debian's packages; the outermost folders;
-    the tars' sizes by digest."""
-
-    interpreters: tuple[Interpreter, ...]
-    packages: tuple[InstalledPackage, ...]
-    folders: tuple[str, ...]
-    tar_sizes: dict[str, int]
 
 
 @dataclass(kw_only=True, slots=True)

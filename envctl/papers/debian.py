@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from envctl.oci.content import Layer
-from envctl.oci.debian import InstalledPackage, installed, tells_packages
+from envctl.oci.debian import installed, tells_packages
 from envctl.oci.survey import TarStream, members, path_of
+from envctl.oci.surveyed import InstalledPackage
 from envctl.papers.part import Licence, Part
 
 DOC = "usr/share/doc/"

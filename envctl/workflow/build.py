@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from envctl.oci.recipe import Recipe
 from envctl.workflow.build_base import Wish, base_for_lock
 
 if TYPE_CHECKING:
+    from envctl.oci.daemon import Upload
     from envctl.oci.push import Pushed
     from envctl.oci.reference import Reference
     from envctl.workflow.ask import Ask, Listener
@@ -69,8 +70,11 @@ def build(lock: Lock, order: Order, listener: Listener) -> Built:
     outputs = [read_output(text) for text in order.outputs]
     names = tuple(_checked_name(name) for name in order.names)
     target = _target(order)
-    with closing(draft_of(lock, order, listener)) as draft:
-        built = _loaded(draft, names, listener) if order.load else _measured(draft)
+    recipe = _recipe(lock, order, listener)
+    with ExitStack() as stack:
+        upload = stack.enter_context(closing(_begun())) if order.load and not recipe.was_measured else None
+        draft = stack.enter_context(closing(_draft(recipe, order, listener)))
+        built = _loaded(draft, names, upload, listener) if order.load else _measured(draft)
         built.names = names or built.names
         for kind, path in outputs:
             _write(kind, built.image, path, names, listener)
@@ -103,8 +107,15 @@ def _write(kind: str, image: Image, path: Path, names: tuple[str, ...], listener
 
 def draft_of(lock: Lock, order: Order, listener: Listener) -> Draft:
     """The image to be, as far as it is known already."""
-    recipe = Recipe(lock=lock, base=base_of(lock, order, listener), revision=order.revision)
-    return Draft(recipe, lambda: bring(lock, order, listener), listener.say)
+    return _draft(_recipe(lock, order, listener), order, listener)
+
+
+def _recipe(lock: Lock, order: Order, listener: Listener) -> Recipe:
+    return Recipe(lock=lock, base=base_of(lock, order, listener), revision=order.revision)
+
+
+def _draft(recipe: Recipe, order: Order, listener: Listener) -> Draft:
+    return Draft(recipe, lambda: bring(recipe.lock, order, listener), listener.say)
 
 
 def base_of(lock: Lock, order: Order, listener: Listener) -> BaseImage:
@@ -130,11 +141,17 @@ def bring(lock: Lock, order: Order, listener: Listener) -> dict[str, Path]:
     return wheels.bring(lock, indexes, order.folders, offline=order.offline, say=listener.say)
 
 
-def _loaded(draft: Draft, names: tuple[str, ...], listener: Listener) -> Built:
+def _begun() -> Upload:
+    from envctl.oci.load import begin
+
+    return begin()
+
+
+def _loaded(draft: Draft, names: tuple[str, ...], upload: Upload | None, listener: Listener) -> Built:
     from envctl.oci import load
 
     names = names or (default_name(draft.recipe.lock),)
-    done = load.load(draft, list(names), listener.say)
+    done = load.load(draft, list(names), listener.say, upload)
     return _built(draft, done.image, names=names, identifier=done.identifier, sent=done.sent)
 
 
