@@ -40,12 +40,11 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from installed import compile_envctl  # noqa: E402
 
-from envctl import environment, image, lock  # noqa: E402
+from envctl import image, lock  # noqa: E402
 from envctl.aliases import Indexes  # noqa: E402
 from envctl.lock import Lock  # noqa: E402
 from envctl.oci import bases, store, wheels  # noqa: E402
 from envctl.package import LockedPackage  # noqa: E402
-from envctl.runner.container import environment_mounts  # noqa: E402
 from envctl.tree import sha256_of  # noqa: E402
 from tests import building, wheelhouse  # noqa: E402
 from tests.newer_docker import newer_docker  # noqa: E402
@@ -138,7 +137,7 @@ class Bench:
 
     def mounted(self) -> None:
         """Stage and import, as a process of its own does it."""
-        run([sys.executable, __file__, "--stage", str(self.path), "--import", self.module])
+        run([sys.executable, str(ROOT / "benchmarks" / "stage.py"), str(self.path), self.module])
 
     def forget_environments(self) -> None:
         """Neither images nor an environment of links; the unpacked wheels stay."""
@@ -279,16 +278,6 @@ def imports(bench: Bench) -> None:
     show("e  the import alone, with bytecode / without", inside)
 
 
-def stage(path: Path, module: str) -> None:
-    locked = lock.parse(path.read_text())
-    base = image.here(BASE, print)
-    made = environment.find_or_stage(locked, base, Indexes(addresses={}), offline=True, say=print)
-    command = ["run", "--rm", "--network", "none", "--read-only", "--tmpfs", "/tmp"]
-    command += [part for host, target in environment_mounts(made) for part in ("-v", f"{host}:{target}:ro")]
-    command += [image.in_docker(BASE, base, print)]
-    run([DOCKER, *command, "/opt/env/bin/python", "-c", f"import {module}"])
-
-
 ROWS = {"b": one_changed, "c": ready_to_run}
 
 
@@ -298,12 +287,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=sorted(ROWS), help="that row alone")
     parser.add_argument("--containerd", action="store_true", help="row d, in a daemon of its own")
-    parser.add_argument("--stage", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--import", dest="module", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.stage:
-        stage(given.stage, given.module)
-        return
     os.environ.setdefault("ENVCTL_CACHE", str(Path.home() / ".cache" / "envctl-bench"))
     compile_envctl()
     with tempfile.TemporaryDirectory(prefix="envctl-bench-") as folder:
