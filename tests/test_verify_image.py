@@ -17,7 +17,7 @@ import pytest
 
 from envctl.lock import Lock
 from envctl.lockfile import Asked, LockFile, Target, Wanted
-from envctl.oci import daemon, found, written
+from envctl.oci import RULES, daemon, found, written
 from envctl.oci.archive import oci_archive
 from envctl.oci.content import Image, compact_json
 from envctl.oci.push import push
@@ -225,6 +225,17 @@ def test_a_file_that_differs_is_named(
     assert (ran.code, ran.json["verdict"], ran.json["status"]) == (1, "other", "failed")
     assert ran.json["difference"]["text"].startswith(words)
     assert ran.json["difference"]["layer"] == 2 and ran.json["difference"]["kind"] == "file"
+
+
+def test_an_image_by_other_rules_is_another_and_says_why(project: Project, tmp_path: Path) -> None:
+    """An image of an earlier envctl differs in files, too; the first of these alone would look like a forgery."""
+    config = json.loads(project.image.config)
+    config["config"]["Labels"]["envctl.rules"] = "2"
+    earlier = layout(tmp_path / "earlier", replace(project.image, config=compact_json(config)))
+    ran = project.verify(earlier)
+    assert ran.code == 1
+    assert f"made by rules 2, and these are {RULES}: build it again" in ran.out
+    assert project.verify(earlier, "--json").json["rules"] == {"expected": str(RULES), "found": "2"}
 
 
 def test_docker_s_copy_is_read_where_its_id_differs(

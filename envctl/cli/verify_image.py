@@ -9,6 +9,7 @@ import typer
 
 from envctl.cli import options
 from envctl.cli.screen import Screen, guarded
+from envctl.oci import RULES
 
 if TYPE_CHECKING:
     from envctl.workflow.smoke import Smoke
@@ -82,6 +83,9 @@ def _print(answer: Answer) -> None:
         lines += [("first", str(answer.compared.difference))]
     else:
         lines += [("packing", PACKING[answer.compared.packing])]
+    if answer.other_rules:
+        words = f"it says it was made by rules {answer.rules}, and these are {RULES}: build it again"
+        lines += [("rules", f"{words}, or verify it with the envctl that made it")]
     if answer.revision:
         lines += [("revision", f"{answer.revision} (what the image says: no lock has it)")]
     for label, text in [*lines, *_smoke(answer.smoke), ("time", f"{answer.seconds:.2f} s")]:

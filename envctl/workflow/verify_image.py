@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from envctl.lockfile import one_of
-from envctl.oci.assemble import REVISION, Draft
+from envctl.oci import RULES
+from envctl.oci.assemble import REVISION, RULE, Draft
 from envctl.oci.found import Found, opened
 from envctl.oci.sameness import Compared, compared
 from envctl.workflow.ask import Listener
@@ -34,13 +35,15 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What was found, beside what the lock comes to."""
+    """What was found, beside what the lock comes to. `rules` are those that the image says it was made by, as a number;
+    by others the same lock comes to another image."""
 
     locked: Locked
     found: str
     manifest: str
     config: str
     revision: str
+    rules: str
     compared: Compared
     smoke: Smoke | None
     seconds: float
@@ -49,6 +52,11 @@ class Answer:
     def same(self) -> bool:
         """Whether it is the image that the lock describes."""
         return self.compared.difference is None
+
+    @property
+    def other_rules(self) -> bool:
+        """Whether it may differ for no more than that: it says that another version of envctl made it."""
+        return not self.same and self.rules.isdecimal() and self.rules != str(RULES)
 
     @property
     def passed(self) -> bool:
@@ -79,6 +87,7 @@ def verify_image(question: Question, listener: Listener) -> Answer:
         manifest=expected.digest,
         config=expected.config_descriptor.digest,
         revision=draft.recipe.revision,
+        rules=found.labels.get(RULE, ""),
         compared=result,
         smoke=tried,
         seconds=time.perf_counter() - began,
@@ -106,6 +115,7 @@ def as_data(answer: Answer) -> dict[str, Any]:
         "by": answer.compared.by,
         "packing": answer.compared.packing,
         "revision": answer.revision,
+        "rules": {"expected": str(RULES), "found": answer.rules},
         "difference": difference and difference.as_data(),
         "smoke": answer.smoke and answer.smoke.as_data(),
         "seconds": round(answer.seconds, 3),
