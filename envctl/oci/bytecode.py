@@ -90,11 +90,11 @@ def _entries(key: str, wheel: Wheel) -> Iterator[Entry]:
         except (HostLacks, FileNotFoundError):
             place("bytecode", f"{key}.json").unlink(missing_ok=True)  # made anew at the next call
             raise
-        for name, data in _read_part(path).items():
+        for name, data in read_part(path).items():
             yield Entry(path=name, data=data, owner=wheel.label)
 
 
-def _read_part(path: Path) -> dict[str, Packed]:
+def read_part(path: Path) -> dict[str, Packed]:
     """What the compiler (envctl/worker/bytecode.py) wrote, by its path in the environment."""
     with path.open("rb") as stream:
         rows = [stream.readline()[:-1].split(b" ", 3) for _ in range(int(stream.readline()))]
