@@ -39,7 +39,7 @@ class Plan:
     def parts(self, to: Place) -> list[dict[str, Any]]:
         """What the script shall do; the wheel lies beside its job file."""
         modules = [
-            (path, to.bytecode(path), data.offset, data.packed, data.method != STORED, data.crc)
+            (path, to.bytecode(path), data.offset, data.packed, data.size, data.method != STORED, data.crc)
             for path, data in self.modules.items()
         ]
         return [

@@ -1,8 +1,8 @@
 """Compiles the modules of wheels with the interpreter that runs this script: python bytecode.py JOB PROCESSES
 
 JOB: in marshal's format of version 2, which every CPython reads, a list of {"wheel": zip file, "prefix": where the
-environment will stand, "modules": [(path, compiled, offset, packed, deflated, crc)], "out": file to write}. The file
-that is written: the count of modules, a line "packed size crc compiled" for each, then their raw deflate streams.
+environment will stand, "modules": [(path, compiled, offset, packed, size, deflated, crc)], "out": file to write}.
+That file: the count of modules, a line "packed size crc compiled" for each, then their raw deflate streams.
 CPython 3.7 and up. Nothing in a wheel is executed.
 
 The bytes depend on the sources, their final paths and this interpreter alone: each part is compiled in a process of
@@ -73,12 +73,12 @@ def write(part):
     os.rename(partial, part["out"])
 
 
-def source(wheel, offset, packed, is_deflated, crc):
+def source(wheel, offset, packed, size, is_deflated, crc):
     """A member's bytes; raises `ValueError` when they are not those that the wheel's directory announces."""
     wheel.seek(offset)
     data = wheel.read(packed)
-    data = zlib.decompress(data, RAW) if is_deflated else data
-    if zlib.crc32(data) != crc:
+    data = zlib.decompressobj(RAW).decompress(data, size + 1) if is_deflated else data  # no more than was announced
+    if len(data) != size or zlib.crc32(data) != crc:
         raise ValueError("a member of the wheel is damaged")
     return data
 
