@@ -92,7 +92,8 @@ class Upload:
     def send(self, block: bytes) -> bool:
         """Send some of it; whether the daemon takes more. Where it refuses half-way, why is in its answer."""
         with _answering(), suppress(BrokenPipeError, ConnectionResetError):
-            self.connection.send(b"%x\r\n%b\r\n" % (len(block), block))
+            if block:  # an empty chunk is the end
+                self.connection.send(b"%x\r\n%b\r\n" % (len(block), block))
             return True
         return False
 

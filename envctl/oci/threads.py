@@ -35,8 +35,7 @@ def side_by_side(
 
 
 def ahead(blocks: Iterator[bytes]) -> Generator[bytes, None, None]:
-    """The same bytes, made by a thread of its own while those before them are used: the first block as it is, then in
-    blocks of 1 MiB and more.
+    """The same bytes, made by a thread of its own while those before them are used, in blocks of 1 MiB and more.
 
     Closing it ends the thread; what making them raised is raised here.
     """
@@ -57,16 +56,16 @@ def ahead(blocks: Iterator[bytes]) -> Generator[bytes, None, None]:
 
 def _make(blocks: Iterator[bytes], made: Queue[bytes | BaseException | None], stop: threading.Event) -> None:
     waiting: list[bytes] = []
-    size, enough = 0, 1
+    size = 0
     try:
         for block in blocks:
             if stop.is_set():
                 return
             waiting.append(block)
             size += len(block)
-            if size >= enough:
+            if size >= ENOUGH:
                 made.put(b"".join(waiting))
-                waiting, size, enough = [], 0, ENOUGH
+                waiting, size = [], 0
         made.put(b"".join(waiting))
         made.put(None)
     except BaseException as error:
