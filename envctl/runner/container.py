@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from envctl.environment import Environment
-from envctl.errors import HostLacks, Reason
+from envctl.errors import BadInput, HostLacks, Reason
 from envctl.job import Job
 from envctl.oci import PREFIX
 from envctl.runner import VARIABLES, WORKER
 from envctl.runner.gpu_request import as_flags
 
 NOBODY = 65534
+# what a container brings itself, and cannot do its work with another one's
+OWN = ("/bin", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", "/sys", "/usr/bin", "/usr/lib", "/usr/sbin")
 
 
 def user() -> str:
@@ -38,6 +40,23 @@ def check_readable(job: Job) -> None:
         because = [Reason(text=f"root's containers run as nobody, and {closed[0].name} is readable for its owner only")]
         do = [f"chmod o+r {closed[0]}", "or use --runner local"]
         raise HostLacks(f"a container may not read {closed[0]}", because=because, do=do)
+
+
+def shared_folder(here: Path) -> list[str]:
+    """The options that make a folder of this machine writable at the same place in a container. Raises `BadInput` where
+    the container has its own things."""
+    if Path(PREFIX).is_relative_to(here) or here == Path("/usr") or any(here.is_relative_to(own) for own in OWN):
+        because = [Reason(text="programs and libraries in the container would be hidden by this machine's")]
+        do = ["go to your project's folder first", "or take the local runner: --runner local"]
+        raise BadInput(f"a container cannot share the folder {here}", because=because, do=do)
+    temporary = [] if here == Path("/tmp") else ["--tmpfs=/tmp"]
+    return [*temporary, as_bind(str(here), str(here)), f"--workdir={here}"]
+
+
+def as_bind(source: str, target: str, more: str = "") -> str:
+    """The option of `docker run` for a bind mount (`--volume` takes no path with a colon): comma-separated values."""
+    fields = ["type=bind", f"source={source}", f"target={target}", *([more] if more else [])]
+    return "--mount=" + ",".join('"' + field.replace('"', '""') + '"' for field in fields)
 
 
 def environment_mounts(environment: Environment) -> list[tuple[str, str]]:
@@ -80,8 +99,8 @@ def as_command(image: str, inside: list[str], mounts: list[tuple[str, str]], job
     """The same container as a command line, for reproduce.sh."""
     flags = ["--init", "--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
     flags += [f"--user={user()}", f"--memory={job.limits.memory}", f"--memory-swap={job.limits.memory}"]
-    flags += [f"--pids-limit={job.limits.processes}", "--workdir=/job", f"--volume={job.folder}:/job"]
+    flags += [f"--pids-limit={job.limits.processes}", "--workdir=/job", as_bind(str(job.folder), "/job")]
     flags += [f"--env={name}={value}" for name, value in VARIABLES.items()]
     flags += [flag for each in gpus for flag in as_flags(each)]
-    flags += [f"--volume={here}:{target}:ro" for here, target in mounts]
+    flags += [as_bind(here, target, "readonly") for here, target in mounts]
     return ["docker", "run", "--rm", *flags, image, *inside]

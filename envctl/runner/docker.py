@@ -20,7 +20,16 @@ from envctl.errors import HostLacks, Reason
 from envctl.job import Job, Result
 from envctl.lock import Lock
 from envctl.oci import PREFIX
-from envctl.runner.container import as_command, check_readable, environment_mounts, hand_over, mounts, shut_in
+from envctl.runner.container import (
+    as_bind,
+    as_command,
+    check_readable,
+    environment_mounts,
+    hand_over,
+    mounts,
+    shared_folder,
+    shut_in,
+)
 from envctl.runner.gpu_request import as_flags, device_request
 from envctl.runner.outcome import outcome, write_reproduce
 
@@ -176,13 +185,12 @@ class DockerRunner:
         docker = shutil.which("docker")
         if docker is None:
             raise HostLacks("the docker program is not installed", do=["install it, or use --runner local"])
-        here, user = str(Path.cwd()), f"{os.getuid()}:{os.getgid()}"
-        flags = ["--rm", "--init", "-i", "--network", "none", "--read-only", "--tmpfs", "/tmp"]
-        flags += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user", user]
-        flags += ["--workdir", here, "-v", f"{here}:{here}"] + (["-t"] if os.isatty(0) and os.isatty(1) else [])
+        flags = ["--rm", "--init", "-i", "--network", "none", "--read-only", *shared_folder(Path.cwd())]
+        flags += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user", f"{os.getuid()}:{os.getgid()}"]
+        flags += ["-t"] if os.isatty(0) and os.isatty(1) else []
         flags += [flag for each in self._gpus(device) for flag in as_flags(each)]
         flags += ["-e", f"PATH={PREFIX}/bin:/usr/bin:/bin", "-e", "HOME=/tmp"]
-        flags += [part for host, target in environment_mounts(environment) for part in ("-v", f"{host}:{target}:ro")]
+        flags += [as_bind(host, target, "readonly") for host, target in environment_mounts(environment)]
         name = f"envctl-{os.urandom(8).hex()}"
         flags += ["--name", name, "--label", f"{LABEL}={os.getpid()}"]
         try:
