@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from envctl.cli import groups, options
 from envctl.cli.asked import plain, read
 from envctl.cli.groups import grouped
+from envctl.cli.placed import options_of, placed
 from envctl.cli.screen import Screen, guarded
 from envctl.errors import BadInput
 
@@ -23,12 +24,17 @@ if TYPE_CHECKING:
 
 
 class _RunGroup(TyperGroup):
-    """Takes what follows a bare `--` as a command to run inside the environment."""
+    """Takes what follows a bare `--` as a command to run inside the environment, and options wherever they stand."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
         before = args[: args.index("--")] if "--" in args else args
         if "--" in args and not set(before) & set(self.commands):
             args = [*before, "exec", *args[len(before) :]]
+        tasks = {name: options_of(command) for name, command in self.commands.items()}
+        try:
+            args = placed(args, options_of(self), tasks)
+        except ValueError as error:
+            ctx.fail(str(error))
         return super().parse_args(ctx, args)
 
 
