@@ -65,3 +65,10 @@ def test_what_cannot_be_meant_is_one_error(envctl: Program, digits: Path, words:
     ran = envctl("run", *(digits if word == "MODEL" else word for word in words))
     assert (ran.code, ran.out) == (2, "")
     assert error in ran.err
+
+
+@pytest.mark.parametrize("task", ["convert", "infer", "verify"])
+def test_a_task_without_run_is_told_where_it_belongs(envctl: Program, task: str) -> None:
+    ran = envctl(task, "model.onnx", "--ort", "1.31")
+    assert (ran.code, ran.out) == (2, "")
+    assert f"it is a task of `run`, as in envctl run --ort 1.31 {task} MODEL" in ran.err

@@ -35,6 +35,9 @@ COMMANDS = {
 }
 
 
+TASKS = ("convert", "infer", "verify")
+
+
 class _Commands(TyperGroup):
     """The commands of the table above."""
 
@@ -42,6 +45,10 @@ class _Commands(TyperGroup):
         return list(COMMANDS)
 
     def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
+        if cmd_name in TASKS:
+            ctx.fail(
+                f"No such command {cmd_name!r}: it is a task of `run`, as in envctl run --ort 1.31 {cmd_name} MODEL"
+            )
         if cmd_name not in COMMANDS:
             return None
         return typer.main.get_command(import_module("envctl.cli." + cmd_name.replace("-", "_")).app)
