@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from envctl import spec, tree
+from envctl import base, spec, tree
 from envctl.errors import BadInput, HostLacks, NoStack
 from envctl.lockfile import LockFile
 from envctl.workflow import lock_wish
@@ -33,7 +33,8 @@ def own_payload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     own = tmp_path / "payload"
     for name in ("matrices", "images"):
         shutil.copytree(tree.payload(name), own / name)
-    monkeypatch.setattr(spec, "payload", lambda name: own / name)
+    for module in (spec, base):
+        monkeypatch.setattr(module, "payload", lambda name: own / name)
     monkeypatch.setattr("envctl.matrix.payload", lambda name: own / name)
     return own
 
