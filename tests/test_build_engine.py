@@ -66,7 +66,8 @@ def test_run_takes_the_image_when_it_is_there_and_mounts_the_same_files_when_not
     mounted = envctl(*given, "-o", "mount.npz")
     assert mounted.code == 0, mounted.err
     assert started_from(mounted) != image
-    assert "/prefix:/opt/env:ro" in reproduce(mounted) and "/prefix:/opt/env:ro" not in reproduce(inside)
+    mount = "/prefix,target=/opt/env,readonly"
+    assert mount in reproduce(mounted) and mount not in reproduce(inside)
     one, other = (np.load(tmp_path / f"{name}.npz") for name in ("image", "mount"))
     assert one.files == other.files
     assert all(np.array_equal(one[name], other[name]) for name in one.files)

@@ -56,7 +56,11 @@ def shared_folder(here: Path) -> list[str]:
 def as_bind(source: str, target: str, more: str = "") -> str:
     """The option of `docker run` for a bind mount (`--volume` takes no path with a colon): comma-separated values."""
     fields = ["type=bind", f"source={source}", f"target={target}", *([more] if more else [])]
-    return "--mount=" + ",".join('"' + field.replace('"', '""') + '"' for field in fields)
+    return "--mount=" + ",".join(map(_csv, fields))
+
+
+def _csv(field: str) -> str:
+    return '"' + field.replace('"', '""') + '"' if set(field) & set(',"') else field
 
 
 def environment_mounts(environment: Environment) -> list[tuple[str, str]]:
