@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from envctl import environment, image, lock
 from envctl.aliases import Indexes
-from envctl.runner.container import environment_mounts
+from envctl.runner.container import as_bind, environment_mounts
 
 
 def main(path: Path, module: str) -> None:
@@ -21,7 +21,7 @@ def main(path: Path, module: str) -> None:
     base = image.here(known, print)
     made = environment.find_or_stage(locked, base, Indexes(addresses={}), offline=True, say=print)
     command = ["docker", "run", "--rm", "--network", "none", "--read-only", "--tmpfs", "/tmp"]
-    command += [part for host, target in environment_mounts(made) for part in ("-v", f"{host}:{target}:ro")]
+    command += [as_bind(host, target, "readonly") for host, target in environment_mounts(made)]
     command += [image.in_docker(known, base, print)]
     subprocess.run([*command, "/opt/env/bin/python", "-c", f"import {module}"], check=True)
 

@@ -23,6 +23,9 @@ NOT_FOR_LOCKS = frozenset({
 OWN_INDEXES = frozenset({
     "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX",
 })  # fmt: skip
+# PYTHONPATH, PYTHONHOME: uv's compiler of bytecode starts the interpreter with them, which may end it. A keyring's
+# PYTHON_KEYRING_BACKEND stays: uv asks keyring for credentials
+OF_PYTHON = re.compile("PYTHON[A-Z]+")
 LACKING = (
     "was not found in the package registry",
     "failed to read `--find-links`",
@@ -48,8 +51,9 @@ def uv(arguments: list[str], cwd: Path, without: frozenset[str] = frozenset()) -
     from uv import find_uv_bin
 
     strays = NOT_FOR_LOCKS | without
-    # PYTHONPATH, PYTHONHOME: uv's compiler of bytecode starts the interpreter with them, which may end it
-    environment = {key: value for key, value in os.environ.items() if key not in strays and key[:6] != "PYTHON"}
+    environment = {
+        key: value for key, value in os.environ.items() if key not in strays and not OF_PYTHON.fullmatch(key)
+    }
     # the lock says which interpreter and files; nothing may be fetched that it does not name
     environment |= {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
     with FINDING:

@@ -17,7 +17,7 @@ from envctl.environment import Environment
 from envctl.errors import EnvctlError, HostLacks, NoStack
 from envctl.host import interpreters
 from envctl.recipe import Packages
-from envctl.run_uv import uv_error
+from envctl.run_uv import uv, uv_error
 from tests import wheelhouse
 from tests.wheelhouse import TwoIndexes, Wheelhouse
 
@@ -99,6 +99,16 @@ def test_python_variables_of_the_user_s_own_change_nothing_in_an_environment(
     made = make(world.indexes)
     assert_the_vendor_s(made, world)
     assert list(made.library.glob("*/site-packages/__pycache__/plain.*.pyc"))
+
+
+def test_a_keyring_s_variables_reach_uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that prints its variables stands in for uv, which asks keyring where an index wants credentials."""
+    monkeypatch.setattr("uv.find_uv_bin", lambda: "/usr/bin/env")
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    monkeypatch.setenv("PYTHONPATH", "/stray")
+    lines = uv([], tmp_path).stdout.splitlines()
+    assert "PYTHON_KEYRING_BACKEND=keyring.backends.null.Keyring" in lines
+    assert not any(line.startswith("PYTHONPATH=") for line in lines)
 
 
 @pytest.mark.parametrize("kind", ["as_index", "as_folder"])

@@ -16,7 +16,7 @@ from envctl.runner.gpu_request import as_flags
 
 NOBODY = 65534
 # what a container brings itself, and cannot do its work with another one's
-OWN = ("/bin", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", "/sys", "/usr/bin", "/usr/lib", "/usr/sbin")
+OWN = (PREFIX, "/bin", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", "/sys", "/usr/bin", "/usr/lib", "/usr/sbin")
 
 
 def user() -> str:
